@@ -1,0 +1,78 @@
+// The addon's functions as TypeScript sees them, loaded at first use: libtorch takes about a second to load.
+import { existsSync } from "node:fs";
+import { createRequire } from "node:module";
+import { UserError } from "../errors.ts";
+import { addonPath } from "./build.ts";
+import { locateLibtorch } from "./locate.ts";
+
+/** A tensor's place in the native table; 0 stands for no tensor. */
+export type Slot = number;
+
+/** What an operator returns before its slots are wrapped. */
+export type RawResult = number | boolean | undefined | RawResult[];
+
+/** The addon: libtorch's operators by name, and the few functions that are not operators. */
+export interface Native {
+  resolve(name: string, overload: string): [index: number, parameters: number, isTensor: boolean[]];
+  call(index: number, ...args: unknown[]): RawResult;
+  schemas(): string[];
+  create(data: NodeJS.TypedArray, shape: readonly number[], dtype: string, device: string): Slot;
+  read(slot: Slot): ArrayBuffer;
+  free(slots: Uint32Array, count: number): void;
+  free1(slot: Slot): void;
+  alias(slot: Slot): Slot;
+  shape(slot: Slot): number[];
+  dtype(slot: Slot): string;
+  device(slot: Slot): string;
+  byteLength(slot: Slot): number;
+  item(slot: Slot): number;
+  liveTensors(): number;
+  adjustMemory(bytes: number): void;
+  grad(
+    outputs: Slot[],
+    inputs: Slot[],
+    gradOutputs: Slot[] | null,
+    retainGraph: boolean,
+    createGraph: boolean,
+  ): Slot[];
+  backward(outputs: Slot[], gradOutputs: Slot[] | null, retainGraph: boolean, createGraph: boolean): void;
+  gradientOf(slot: Slot): Slot;
+  clearGradient(slot: Slot): void;
+  setRequiresGrad(slot: Slot, flag: boolean): void;
+  requiresGrad(slot: Slot): boolean;
+  setGradMode(enabled: boolean): boolean;
+  seed(device: string, seed: number): void;
+  generatorState(device: string): Slot;
+  setGeneratorState(device: string, slot: Slot): void;
+  threads(): number;
+  setThreads(count: number): void;
+  setDeterministic(flag: boolean): void;
+  devices(): string[];
+  version(): string;
+}
+
+let loaded: Native | undefined;
+
+/** The addon, loaded on the first call. Throws a {@link UserError} when libtorch or the build is missing. */
+export function native(): Native {
+  loaded ??= load();
+  return loaded;
+}
+
+function load(): Native {
+  const libtorch = locateLibtorch();
+  const path = addonPath(libtorch);
+  if (!existsSync(path)) {
+    throw new UserError(
+      `The bridge is not built for libtorch ${libtorch.version} in ${libtorch.root}.\nBuild it with: npm run setup`,
+    );
+  }
+  try {
+    return createRequire(import.meta.url)(path) as Native;
+  } catch (error) {
+    throw new UserError(
+      `libtorch ${libtorch.version} in ${libtorch.root} cannot be loaded: ${(error as Error).message}\n` +
+        "See what is wrong with: darts doctor",
+    );
+  }
+}

@@ -1,0 +1,104 @@
+// Compiles the addon against the libtorch that was found: one C++ compiler, no build system to install.
+// A build lies in build/<key>/, where the key covers sources, libtorch and flags: a change makes a new one.
+import { type ChildProcess, spawn, spawnSync } from "node:child_process";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { basename, join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { UserError } from "../errors.ts";
+import type { Libtorch } from "./locate.ts";
+
+/** The project's folder: dist/src/native/build.js lies three levels below it. */
+const PROJECT = fileURLToPath(new URL("../../..", import.meta.url));
+const SOURCES = join(PROJECT, "native");
+const BUILDS = join(PROJECT, "build");
+
+const WARNINGS = ["-Wall", "-Wextra"];
+const OPTIMISATION = ["-O2", "-fPIC", "-fvisibility=hidden"];
+
+/** Where the addon for `libtorch` lies, or would lie once it is built. */
+export function addonPath(libtorch: Libtorch): string {
+  const hash = createHash("sha256").update(JSON.stringify([libtorch, flags(libtorch)]));
+  for (const name of readdirSync(SOURCES).sort()) hash.update(name).update(readFileSync(join(SOURCES, name)));
+  return join(BUILDS, hash.digest("hex").slice(0, 16), "darts.node");
+}
+
+/**
+ * Builds the addon for `libtorch` unless it is built; returns its path.
+ * Throws a {@link UserError} without a compiler, or with the compiler's first errors.
+ */
+export async function buildAddon(libtorch: Libtorch, report: (line: string) => void): Promise<string> {
+  const target = addonPath(libtorch);
+  if (existsSync(target)) return target;
+  const compiler = findCompiler();
+  report(`Compiling the bridge to libtorch ${libtorch.version} (${libtorch.root}) with ${compiler} …`);
+  mkdirSync(BUILDS, { recursive: true });
+  const folder = mkdtempSync(join(BUILDS, "compiling-"));
+  try {
+    const sources = readdirSync(SOURCES).filter((name) => name.endsWith(".cc"));
+    const objects = sources.map((name) => join(folder, `${basename(name, ".cc")}.o`));
+    await Promise.all(
+      sources.map((name, i) =>
+        run(compiler, [...flags(libtorch), "-c", join(SOURCES, name), "-o", objects[i]]),
+      ),
+    );
+    const library = join(folder, "darts.node");
+    await run(compiler, ["-shared", "-o", library, ...objects, ...linkFlags(libtorch)]);
+    mkdirSync(join(target, ".."), { recursive: true });
+    renameSync(library, target);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return target;
+}
+
+function flags(libtorch: Libtorch): string[] {
+  const [major, minor] = libtorch.version.split(".").map(Number);
+  // From 2.11 on libtorch's headers use C++20.
+  const standard = major > 2 || (major === 2 && minor >= 11) ? "c++20" : "c++17";
+  const headers = join(PROJECT, "node_modules", "node-api-headers", "include");
+  return [
+    `-std=${standard}`,
+    ...OPTIMISATION,
+    ...WARNINGS,
+    "-DNAPI_VERSION=8",
+    "-DNODE_GYP_MODULE_NAME=darts",
+    `-D_GLIBCXX_USE_CXX11_ABI=${libtorch.abi}`,
+    `-I${headers}`,
+    // Headers that are not ours are not ours to warn about.
+    ...libtorch.include.flatMap((folder) => (folder === "/usr/include" ? [] : ["-isystem", folder])),
+  ];
+}
+
+function linkFlags(libtorch: Libtorch): string[] {
+  const cuda = existsSync(join(libtorch.lib, "libtorch_cuda.so")) ? ["-ltorch_cuda"] : [];
+  // --no-as-needed: the CUDA library registers its kernels only when it is loaded.
+  return [`-L${libtorch.lib}`, `-Wl,-rpath,${libtorch.lib}`, "-Wl,--no-as-needed", "-ltorch", "-ltorch_cpu", ...cuda, "-lc10"];
+}
+
+function findCompiler(): string {
+  const named = process.env.CXX;
+  for (const candidate of named ? [named] : ["c++", "g++", "clang++"]) {
+    if (spawnSync(candidate, ["--version"], { stdio: "ignore" }).status === 0) return candidate;
+  }
+  throw new UserError(
+    `No C++ compiler was found (${named ? `CXX=${named}` : "tried c++, g++ and clang++"}).\n` +
+      "Install one (Debian or Ubuntu: apt-get install g++), or name yours in CXX.",
+  );
+}
+
+function run(command: string, args: string[]): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const child: ChildProcess = spawn(command, args, { stdio: ["ignore", "ignore", "pipe"] });
+    let errors = "";
+    child.stderr?.on("data", (chunk: Buffer) => {
+      errors += chunk;
+    });
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (code === 0) return resolve();
+      const first = errors.split("\n").filter((line) => /error|undefined|cannot find/.test(line)).slice(0, 5);
+      reject(new UserError(`${command} failed (exit code ${code}):\n${(first.length ? first : [errors]).join("\n")}`));
+    });
+  });
+}
