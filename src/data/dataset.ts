@@ -23,3 +23,11 @@ export interface ImageDataset {
   readonly train: ImageSet;
   readonly test: ImageSet;
 }
+
+/**
+ * The same memory as a plain Uint8Array: a Node Buffer is one too, but its `slice` shares memory where that
+ * of other typed arrays copies.
+ */
+export function plainBytes(bytes: Uint8Array): Uint8Array {
+  return new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+}

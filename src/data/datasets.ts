@@ -1,0 +1,57 @@
+// The table of data sets, and the way to load the one that a configuration names.
+import { nearest } from "../config/nearest.ts";
+import { UserError } from "../errors.ts";
+import { createGenerator } from "../random/generator.ts";
+import { cacheFolder } from "./cache.ts";
+import { CIFAR10, cifar10Entry } from "./cifar10.ts";
+import type { ImageDataset } from "./dataset.ts";
+import type { Report } from "./download.ts";
+import type { DatasetEntry } from "./entry.ts";
+import { IMAGE_FOLDER } from "./image-folder.ts";
+import { FASHION_MNIST, idxEntry, MNIST } from "./mnist.ts";
+import { subset } from "./splits.ts";
+
+/** Every data set by its name. */
+export const DATASETS: Readonly<Record<string, DatasetEntry>> = {
+  cifar10: cifar10Entry(CIFAR10),
+  mnist: idxEntry(MNIST),
+  "fashion-mnist": idxEntry(FASHION_MNIST),
+  folder: IMAGE_FOLDER,
+};
+
+/** What says which images to load: the `data` section of a configuration. */
+export interface DataRequest {
+  readonly name: string;
+  readonly path: string | null;
+  readonly imageSize: number | null;
+  readonly trainImages: number | null;
+  readonly testImages: number | null;
+}
+
+/** The table row of that name; an unknown name is a {@link UserError} that says the nearest one. */
+export function datasetEntry(name: string): DatasetEntry {
+  if (Object.hasOwn(DATASETS, name)) return DATASETS[name];
+  const names = Object.keys(DATASETS);
+  const guess = nearest(name, names);
+  throw new UserError(
+    `There is no data set "${name}"${guess ? `; did you mean "${guess}"?` : "."} data.name is one of ${names.join(", ")}.`,
+  );
+}
+
+/**
+ * Loads the data set that `data` names, downloading it on the first use, and draws the smaller training and
+ * test sets it asks for by `seed`. Mean and deviation stay those of the whole data set.
+ */
+export async function loadDataset(
+  data: DataRequest,
+  { seed, report = () => {}, cache = cacheFolder() }: { seed: number; report?: Report; cache?: string },
+): Promise<ImageDataset> {
+  const { path, imageSize, trainImages, testImages } = data;
+  const dataset = await datasetEntry(data.name).load({ path, imageSize, cache, report });
+  const { train, test } = dataset;
+  return {
+    ...dataset,
+    train: trainImages === null ? train : subset(train, trainImages, createGenerator(seed, "data/train")),
+    test: testImages === null ? test : subset(test, testImages, createGenerator(seed, "data/test")),
+  };
+}

@@ -1,0 +1,217 @@
+// Exact parameter counts and multiply-adds by arithmetic on shapes: what a network costs before it is built.
+// The modules are those of the DARTS code: no convolution has a bias, a batch norm with affine adds 2C, and
+// the multiply-adds are those of convolutions and the classifier (no batch norms, no pools, no auxiliary head).
+import type { Primitive } from "../space/primitives.ts";
+import { type Genotype, isReduction } from "./genotype.ts";
+
+/** A number of weights and of multiply-adds for one image. */
+export interface Cost {
+  readonly params: number;
+  readonly macs: number;
+}
+
+/** The cost of one cell; `channels` are those of a node and `size` is the side of the output in pixels. */
+export interface CellCost extends Cost {
+  readonly channels: number;
+  readonly outputChannels: number;
+  readonly size: number;
+  readonly reduction: boolean;
+}
+
+/** The cost of an evaluation network. */
+export interface NetworkCost extends Cost {
+  /** Weights together with the auxiliary head, which training adds and which papers do not count. */
+  readonly paramsWithAux: number;
+  readonly stem: Cost;
+  readonly cells: readonly CellCost[];
+  readonly classifier: Cost;
+}
+
+/** The cost of a supernet, alphas not counted. */
+export interface SupernetCost extends Cost {
+  readonly stem: Cost;
+  readonly cells: readonly CellCost[];
+  readonly classifier: Cost;
+}
+
+/** The shape of an evaluation network; the defaults are those of CIFAR-10 (10 classes, 32 pixels; 224 with the ImageNet stem). */
+export interface NetworkShape {
+  readonly channels: number;
+  readonly cells: number;
+  readonly classes?: number;
+  /** Side of the square images in pixels. */
+  readonly imageSize?: number;
+  readonly imageChannels?: number;
+  readonly stem?: "cifar" | "imagenet";
+  /** Channels of the CIFAR stem in multiples of the first cell's. */
+  readonly stemMultiplier?: number;
+}
+
+/** The shape of a supernet. */
+export interface SupernetShape extends NetworkShape {
+  readonly nodes?: number;
+  readonly primitives: readonly Primitive[];
+  /** K of PC-DARTS: the operations see 1/K of the channels. */
+  readonly partialChannels?: number;
+}
+
+/** Counts the evaluation network of a genotype (DARTS: C = 36 and 20 cells; on ImageNet 48 and 14). */
+export function countNetwork(genotype: Genotype, shape: NetworkShape): NetworkCost {
+  const network = countChain(shape, { affine: true }, (cell) => {
+    const edges = cell.reduction ? genotype.reduce : genotype.normal;
+    const concat = cell.reduction ? genotype.reduceConcat : genotype.normalConcat;
+    const costs = edges.map(([op, from]) => countEdge(op, from, cell, true));
+    return { ...sum(costs), states: concat.length };
+  });
+  const { classes = 10, cells, stem = "cifar" } = shape;
+  const auxiliary = countAuxiliary(network.cells[Math.floor((2 * cells) / 3)]!.outputChannels, classes, stem);
+  return { ...network, paramsWithAux: network.params + auxiliary };
+}
+
+/** Counts the supernet of a search (DARTS: C = 16 and 8 cells): every operation on every edge, no affine. */
+export function countSupernet({
+  nodes = 4,
+  primitives,
+  partialChannels = 1,
+  ...shape
+}: SupernetShape): SupernetCost {
+  return countChain(shape, { affine: false }, (cell) => {
+    const part = { ...cell, channels: cell.channels / partialChannels };
+    const costs: Cost[] = [];
+    for (let node = 0; node < nodes; node++) {
+      for (let from = 0; from < node + 2; from++) {
+        for (const op of primitives) costs.push(countEdge(op, from, part, false));
+      }
+    }
+    return { ...sum(costs), states: nodes };
+  });
+}
+
+/** Weights of the auxiliary head behind the second reduction cell: 1x1 to 128, 2x2 to 768, classifier. */
+export function countAuxiliary(channels: number, classes: number, stem: "cifar" | "imagenet"): number {
+  // The ImageNet head of the DARTS code leaves out its second batch norm, as the paper's network did.
+  const secondNorm = stem === "cifar" ? 2 * 768 : 0;
+  return channels * 128 + 2 * 128 + 128 * 768 * 4 + secondNorm + 768 * classes + classes;
+}
+
+/** What a cell is counted from: its own channels, the side of its inputs and of its output. */
+interface CellShape {
+  readonly channels: number;
+  readonly reduction: boolean;
+  readonly sizeIn: number;
+  readonly size: number;
+}
+
+/** Stem, chain of cells and classifier; `countEdges` counts the inside of one cell. */
+function countChain(
+  shape: NetworkShape,
+  { affine }: { affine: boolean },
+  countEdges: (cell: CellShape) => Cost & { states: number },
+): SupernetCost {
+  const { classes = 10, cells: cellCount } = shape;
+  const stem = countStem(shape);
+  const cells: CellCost[] = [];
+  let { size, channelsBefore, channelsPrevious } = stem;
+  let { channels } = shape;
+  for (let index = 0; index < cellCount; index++) {
+    const reduction = isReduction(index, cellCount);
+    if (reduction) channels *= 2;
+    const cell = { channels, reduction, sizeIn: size, size: reduction ? half(size) : size };
+    const { states, ...edges } = countEdges(cell);
+    // State 0 arrives twice as large after a reduction; FactorizedReduce brings it to `size` as it projects it.
+    const projected = channelsBefore + channelsPrevious;
+    const preprocess: Cost = {
+      params: projected * channels + (affine ? 4 * channels : 0),
+      macs: projected * channels * size * size,
+    };
+    const outputChannels = states * channels;
+    cells.push({ channels, outputChannels, size: cell.size, reduction, ...sum([preprocess, edges]) });
+    [channelsBefore, channelsPrevious] = [channelsPrevious, outputChannels];
+    size = cell.size;
+  }
+  const classifier = { params: channelsPrevious * classes + classes, macs: channelsPrevious * classes };
+  return { ...sum([stem, ...cells, classifier]), stem: sum([stem]), cells, classifier };
+}
+
+/** The stem, whose batch norms are affine in the supernet too, and the two states it hands to the first cell. */
+function countStem({
+  channels,
+  imageSize,
+  imageChannels = 3,
+  stem = "cifar",
+  stemMultiplier = 3,
+}: NetworkShape) {
+  if (stem === "cifar") {
+    const size = imageSize ?? 32;
+    const out = stemMultiplier * channels;
+    const weights = 9 * imageChannels * out;
+    const states = { size, channelsBefore: out, channelsPrevious: out };
+    return { params: weights + 2 * out, macs: weights * size * size, ...states };
+  }
+  // Three convolutions of stride 2; the first cell's inputs are the outputs of the second and of the third.
+  const halfChannels = Math.floor(channels / 2);
+  const first = half(imageSize ?? 224);
+  const second = half(first);
+  const size = half(second);
+  const convolutions = [
+    { weights: 9 * imageChannels * halfChannels, out: halfChannels, pixels: first * first },
+    { weights: 9 * halfChannels * channels, out: channels, pixels: second * second },
+    { weights: 9 * channels * channels, out: channels, pixels: size * size },
+  ];
+  const costs = convolutions.map(({ weights, out, pixels }) => ({
+    params: weights + 2 * out,
+    macs: weights * pixels,
+  }));
+  return { ...sum(costs), size, channelsBefore: channels, channelsPrevious: channels };
+}
+
+/** One operation on the edge from state `from`: in a reduction cell, edges from the cell's inputs have stride 2. */
+function countEdge(op: Primitive, from: number, cell: CellShape, affine: boolean): Cost {
+  const { channels: c, reduction, sizeIn, size } = cell;
+  const stride = reduction && from < 2 ? 2 : 1;
+  const norm = affine ? 2 * c : 0;
+  const pixels = size * size;
+  /** Depthwise k x k, then 1x1. */
+  const separable = (k: number): Cost => ({
+    params: k * k * c + c * c + norm,
+    macs: (k * k * c + c * c) * pixels,
+  });
+  const twice = (cost: Cost): Cost => sum([cost, cost]);
+  switch (op) {
+    case "none":
+    case "max_pool_3x3":
+    case "avg_pool_3x3":
+      return { params: 0, macs: 0 };
+    case "skip_connect": // FactorizedReduce where the size changes
+      return stride === 1 ? { params: 0, macs: 0 } : { params: c * c + norm, macs: c * c * pixels };
+    case "sep_conv_3x3":
+      return twice(separable(3));
+    case "sep_conv_5x5":
+      return twice(separable(5));
+    case "sep_conv_7x7":
+      return twice(separable(7));
+    case "dil_conv_3x3":
+      return separable(3);
+    case "dil_conv_5x5":
+      return separable(5);
+    case "conv_7x1_1x7": {
+      // The first of the two halves only the width.
+      const rows = stride === 2 ? sizeIn : size;
+      return { params: 14 * c * c + norm, macs: 7 * c * c * (rows * size + pixels) };
+    }
+  }
+}
+
+/** The side after a stride of 2 with the padding of every operation here. */
+function half(size: number): number {
+  return Math.floor((size - 1) / 2) + 1;
+}
+
+function sum(costs: readonly Cost[]): Cost {
+  let [params, macs] = [0, 0];
+  for (const cost of costs) {
+    params += cost.params;
+    macs += cost.macs;
+  }
+  return { params, macs };
+}

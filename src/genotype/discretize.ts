@@ -1,0 +1,184 @@
+// From alphas to a discrete cell: the rule of each method, on plain numbers.
+// Everywhere `none` takes part in the softmax but is never kept (SNAS excepted), and ties go to the
+// lower predecessor and then to the operation that stands first, as in the published code.
+import { UserError } from "../errors.ts";
+import type { Primitive } from "../space/primitives.ts";
+import { allNodes, type Edge, edgeOffset, type Genotype } from "./genotype.ts";
+import { type Matrix, softmax, softmaxRows } from "./softmax.ts";
+
+/** The architecture parameters of one cell: alphas [edges][operations] and, in PC-DARTS, betas [edges]. */
+export interface CellLogits {
+  readonly alphas: Matrix;
+  readonly betas?: readonly number[] | undefined;
+}
+
+/** Derives the kept edges of one cell. */
+export type DiscretizationRule = (logits: CellLogits, primitives: readonly Primitive[]) => Edge[];
+
+/** The architecture parameters of both cells. */
+export interface GenotypeLogits {
+  readonly normal: Matrix;
+  readonly reduce: Matrix;
+  readonly normalBetas?: readonly number[];
+  readonly reduceBetas?: readonly number[];
+}
+
+/** The rules by the name of their method; all but `snas` keep two edges for each node, as a genotype has. */
+export const DISCRETIZATION_RULES = {
+  darts: deriveDarts,
+  "pc-darts": derivePcDarts,
+  gdas: deriveGdas,
+  "i-darts": deriveIDarts,
+  snas: deriveSnas,
+} as const satisfies Record<string, DiscretizationRule>;
+
+/** The genotype that a rule (by default that of DARTS, section 2.4) derives; all nodes are concatenated. */
+export function deriveGenotype(
+  { normal, reduce, normalBetas, reduceBetas }: GenotypeLogits,
+  primitives: readonly Primitive[],
+  rule: DiscretizationRule = deriveDarts,
+): Genotype {
+  return {
+    normal: rule({ alphas: normal, betas: normalBetas }, primitives),
+    normalConcat: allNodes(countNodes(normal)),
+    reduce: rule({ alphas: reduce, betas: reduceBetas }, primitives),
+    reduceConcat: allNodes(countNodes(reduce)),
+  };
+}
+
+/** DARTS: each node keeps the two edges whose best operation is most probable, the best first. */
+export function deriveDarts({ alphas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
+  return keepTwoEdges(softmaxRows(checkAlphas(alphas, primitives)), primitives);
+}
+
+/** PC-DARTS: as DARTS, with probabilities times the softmax of the betas over the edges of the node. */
+export function derivePcDarts({ alphas, betas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
+  checkAlphas(alphas, primitives);
+  if (betas?.length !== alphas.length) {
+    throw new RangeError(
+      `betas: got ${betas?.length ?? "none"}, expected one for each of ${alphas.length} edges`,
+    );
+  }
+  const edgeWeights = nodesOf(alphas).flatMap(({ first, last }) => softmax(betas.slice(first, last)));
+  const strengths = softmaxRows(alphas).map((row, edge) => row.map((p) => p * edgeWeights[edge]!));
+  return keepTwoEdges(strengths, primitives);
+}
+
+/** GDAS: each node keeps its two most probable pairs of edge and operation, which may share an edge. */
+export function deriveGdas({ alphas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
+  return keepPairs(softmaxRows(checkAlphas(alphas, primitives)), primitives, 2);
+}
+
+/**
+ * I-DARTS: one softmax over all pairs of edge and operation of a node, without `none`; the `pairs` most
+ * probable are kept. The probability of a pair grows with its alpha, so the alphas themselves rank them.
+ */
+export function deriveIDarts({ alphas }: CellLogits, primitives: readonly Primitive[], pairs = 2): Edge[] {
+  return keepPairs(checkAlphas(alphas, primitives), primitives, pairs);
+}
+
+/** SNAS: every edge keeps its most probable operation, which may be `none`; edges in supernet order. */
+export function deriveSnas({ alphas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
+  checkAlphas(alphas, primitives);
+  return nodesOf(alphas).flatMap(({ first, last }) =>
+    alphas.slice(first, last).map((row, from): Edge => [primitives[row.indexOf(Math.max(...row))]!, from]),
+  );
+}
+
+/**
+ * The recurrent rule of DARTS: each node keeps one edge, that of the most probable activation, `none` aside.
+ * Node i owns the rows from i(i+1)/2 on, one for the cell's input state (0) and one for each earlier node.
+ */
+export function deriveRecurrent<Activation extends string>(
+  alphas: Matrix,
+  activations: readonly Activation[],
+): (readonly [activation: Activation, predecessor: number])[] {
+  const nodes = (Math.sqrt(1 + 8 * alphas.length) - 1) / 2;
+  if (!Number.isInteger(nodes) || nodes < 1) {
+    throw new RangeError(
+      `alphas: got ${alphas.length} rows, expected those of a recurrent cell: 1, 3, 6, …, 36`,
+    );
+  }
+  checkRows(alphas, activations);
+  const kept: (readonly [Activation, number])[] = [];
+  for (let node = 0, first = 0; first < alphas.length; node++, first += node) {
+    const rows = softmaxRows(alphas.slice(first, first + node + 1));
+    kept.push(rankEdges(rows, activations)[0]!.edge);
+  }
+  return kept;
+}
+
+/** Two edges for each node by the largest strength among their operations other than `none`. */
+export function keepTwoEdges(strengths: Matrix, primitives: readonly Primitive[]): Edge[] {
+  return nodesOf(strengths).flatMap(({ first, last }) =>
+    rankEdges(strengths.slice(first, last), primitives)
+      .slice(0, 2)
+      .map(({ edge }) => edge),
+  );
+}
+
+/** The number of nodes of a fully connected cell with an edge for each row; 14 rows are 4 nodes. */
+export function countNodes(rows: Matrix): number {
+  const nodes = (Math.sqrt(9 + 8 * rows.length) - 3) / 2;
+  if (!Number.isInteger(nodes) || nodes < 1) {
+    throw new RangeError(`alphas: got ${rows.length} rows, expected those of a cell: 2, 5, 9, 14, 20, …`);
+  }
+  return nodes;
+}
+
+/** Throws for alphas of another shape, and for those of a search that diverged; returns them otherwise. */
+export function checkAlphas(alphas: Matrix, primitives: readonly Primitive[]): Matrix {
+  countNodes(alphas);
+  checkRows(alphas, primitives);
+  return alphas;
+}
+
+function checkRows(alphas: Matrix, ops: readonly string[]): void {
+  const wrong = alphas.find((row) => row.length !== ops.length);
+  if (wrong) throw new RangeError(`alphas: got a row of ${wrong.length}, expected ${ops.length} operations`);
+  if (ops.every((op) => op === "none")) {
+    throw new UserError("primitives: got nothing but none, expected at least one operation that can be kept");
+  }
+  if (alphas.some((row) => row.some(Number.isNaN))) {
+    throw new UserError("alphas: got NaN, so the search diverged; lower its learning rates and search again");
+  }
+}
+
+/** The rows of each node. */
+function nodesOf(rows: Matrix): { first: number; last: number }[] {
+  return Array.from({ length: countNodes(rows) }, (_, node) => ({
+    first: edgeOffset(node),
+    last: edgeOffset(node + 1),
+  }));
+}
+
+/** The edges of one node with their best operation other than `none`, the strongest first. */
+function rankEdges<Op extends string>(rows: Matrix, ops: readonly Op[]) {
+  return rows
+    .map((row, from) => {
+      const best = rankOps(row, ops)[0]!;
+      return { edge: [best.op, from] as const, strength: best.strength };
+    })
+    .sort((a, b) => b.strength - a.strength); // a stable sort: ties stay in order
+}
+
+/** The operations of one edge other than `none`, the strongest first. */
+function rankOps<Op extends string>(row: readonly number[], ops: readonly Op[]) {
+  return ops
+    .map((op, k) => ({ op, strength: row[k]! }))
+    .filter(({ op }) => op !== "none")
+    .sort((a, b) => b.strength - a.strength);
+}
+
+/** The strongest pairs of edge and operation of each node. */
+function keepPairs(strengths: Matrix, primitives: readonly Primitive[], pairs: number): Edge[] {
+  return nodesOf(strengths).flatMap(({ first, last }) =>
+    strengths
+      .slice(first, last)
+      .flatMap((row, from) => primitives.map((op, k) => ({ edge: [op, from] as const, strength: row[k]! })))
+      .filter(({ edge: [op] }) => op !== "none")
+      .sort((a, b) => b.strength - a.strength)
+      .slice(0, pairs)
+      .map(({ edge }) => edge),
+  );
+}

@@ -1,0 +1,31 @@
+// What a search reports of its alphas at each epoch: how decided it is, and whether it collapses to skips.
+import type { Primitive } from "../space/primitives.ts";
+import { type DiscretizationRule, deriveDarts } from "./discretize.ts";
+import type { Edge } from "./genotype.ts";
+import { entropy, type Matrix, softmaxRows } from "./softmax.ts";
+
+/** A summary of one cell's alphas. */
+export interface AlphaStatistics {
+  /** Mean entropy of the edges' softmax in nats: log(operations) when level, 0 when decided. */
+  readonly entropy: number;
+  /** Entropy of each edge in nats. */
+  readonly entropies: readonly number[];
+  /** Skip connections in the cell that would be derived now; many in the normal cell announce a collapse. */
+  readonly skips: number;
+}
+
+/** Summarises alphas [edges][operations] of one cell. */
+export function alphaStatistics(
+  alphas: Matrix,
+  primitives: readonly Primitive[],
+  rule: DiscretizationRule = deriveDarts,
+): AlphaStatistics {
+  const entropies = softmaxRows(alphas).map(entropy);
+  const mean = entropies.reduce((sum, value) => sum + value, 0) / entropies.length;
+  return { entropy: mean, entropies, skips: countSkips(rule({ alphas }, primitives)) };
+}
+
+/** The number of skip connections among the edges of a cell. */
+export function countSkips(edges: readonly Edge[]): number {
+  return edges.filter(([op]) => op === "skip_connect").length;
+}

@@ -1,0 +1,66 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { test } from "node:test";
+import { requireSpace, writeError, writeFileAtomic } from "../../src/data/atomic-file.ts";
+import { cacheFolder } from "../../src/data/cache.ts";
+import { UserError } from "../../src/errors.ts";
+import { temporaryFolder } from "./fixtures.ts";
+
+test("the cache is where DARTS_CACHE says, else in the XDG cache, else in the home folder", () => {
+  const home = { HOME: "/home/ada" };
+  assert.equal(cacheFolder({ ...home, XDG_CACHE_HOME: "/xdg", DARTS_CACHE: "/darts" }), "/darts");
+  assert.equal(cacheFolder({ ...home, XDG_CACHE_HOME: "/xdg" }), join("/xdg", "darts"));
+  assert.equal(cacheFolder({ ...home, XDG_CACHE_HOME: "relative" }), join("/home/ada", ".cache", "darts"));
+  assert.equal(cacheFolder(home), join("/home/ada", ".cache", "darts"));
+});
+
+test("an atomic write makes its folder and leaves nothing beside the file", (context) => {
+  const folder = join(temporaryFolder(context), "a", "b");
+  writeFileAtomic(join(folder, "file"), "old");
+  writeFileAtomic(join(folder, "file"), Uint8Array.of(1, 2, 3));
+  assert.deepEqual(readdirSync(folder), ["file"]);
+  assert.deepEqual([...readFileSync(join(folder, "file"))], [1, 2, 3]);
+});
+
+test("a writer that is killed leaves a whole file", async (context) => {
+  const path = join(temporaryFolder(context), "file");
+  const size = 20_000_000;
+  const script = `
+    const { writeFileAtomic } = await import(${JSON.stringify(new URL("../../src/data/atomic-file.js", import.meta.url).href)});
+    for (let i = 0; ; i = (i + 1) % 256) {
+      writeFileAtomic(${JSON.stringify(path)}, new Uint8Array(${size}).fill(i));
+      process.stdout.write(".");
+    }`;
+  const child = spawn(process.execPath, ["--input-type=module", "-e", script], {
+    stdio: ["ignore", "pipe", "inherit"],
+  });
+  await once(child.stdout, "data");
+  await new Promise((resolve) => setTimeout(resolve, 25));
+  child.kill("SIGKILL");
+  await once(child, "close");
+  const bytes = readFileSync(path);
+  assert.equal(bytes.length, size);
+  assert.ok(bytes.every((byte) => byte === bytes[0]));
+});
+
+test("a full disk and a forbidden folder are told with the way out", () => {
+  const full = writeError(Object.assign(new Error("write"), { code: "ENOSPC" }), "/cache/file", 139e6);
+  assert.ok(full instanceof UserError);
+  assert.match(full.message, /disk is full: writing 139 MB to \/cache\/file.*DARTS_CACHE/);
+  const forbidden = writeError(Object.assign(new Error("open"), { code: "EACCES" }), "/cache/file", 1);
+  assert.ok(forbidden instanceof UserError);
+  assert.match(forbidden.message, /not allowed \(EACCES\).*DARTS_CACHE/);
+});
+
+test("too little space is noticed before anything is downloaded", (context) => {
+  const folder = temporaryFolder(context);
+  assert.throws(() => requireSpace(folder, 1e18), {
+    name: "UserError",
+    message: /free, .* are needed.*DARTS_CACHE/,
+  });
+  requireSpace(join(folder, "new"), 1);
+  assert.ok(existsSync(join(folder, "new")));
+});
