@@ -1,0 +1,67 @@
+// The steps that methods are put together from: one for the weights, one for the alphas (first or second order),
+// and one for both at once (DARTS, algorithm 1 and the one-level ablation).
+import { topCorrect } from "../nn/loss.ts";
+import { clipGradNorm } from "../optim/clip.ts";
+import { grad } from "../tensor/autograd.ts";
+import { scope } from "../tensor/scope.ts";
+import type { SearchStep, StepResult, TensorBatch } from "./method.ts";
+import { unrolledGradient } from "./unrolled.ts";
+
+/** Moves the weights on the step's training batch: gradient, clipping of the weights only, SGD. */
+export function weightStep(step: SearchStep): StepResult {
+  return scope(() => {
+    const { logits, loss } = step.forward(step.trainBatch, "weights");
+    const gradients = grad([loss], step.weights);
+    clipGradNorm(gradients, step.gradClip);
+    step.weightOptimizer.step(gradients);
+    return { trainLoss: loss.item(), trainCorrect: topCorrect(logits, step.trainBatch.labels, 1) };
+  });
+}
+
+/** Moves the alphas by ∇α L_V(w, α): the first-order approximation. Returns the validation loss. */
+export function firstOrderStep(step: SearchStep, batch: TensorBatch): number {
+  return scope(() => {
+    const { loss } = step.forward(batch, "architecture");
+    step.archOptimizer.step(grad([loss], step.alphas));
+    return loss.item();
+  });
+}
+
+/** Moves the alphas by the unrolled gradient. Returns the validation loss at the virtual weights. */
+export function secondOrderStep(step: SearchStep, batch: TensorBatch): number {
+  const { weightOptimizer } = step;
+  return scope(() => {
+    const { gradients, validLoss } = unrolledGradient(
+      {
+        weights: step.weights,
+        alphas: step.alphas,
+        buffers: step.buffers,
+        trainLoss: () => step.forward(step.trainBatch, "architecture").loss,
+        validLoss: () => step.forward(batch, "architecture").loss,
+      },
+      {
+        learningRate: weightOptimizer.learningRate,
+        momentum: weightOptimizer.momentum,
+        weightDecay: weightOptimizer.weightDecay,
+        momentumBuffer: (i) => weightOptimizer.stateOf(i, "momentum_buffer"),
+        device: step.device,
+      },
+    );
+    step.archOptimizer.step(gradients);
+    return validLoss;
+  });
+}
+
+/** Moves alphas and weights by the gradients of one and the same pass (one-level optimisation). */
+export function jointStep(step: SearchStep): StepResult {
+  return scope(() => {
+    const { logits, loss } = step.forward(step.trainBatch, "weights");
+    const gradients = grad([loss], [...step.alphas, ...step.weights]);
+    const forWeights = gradients.slice(step.alphas.length);
+    clipGradNorm(forWeights, step.gradClip);
+    step.archOptimizer.step(gradients.slice(0, step.alphas.length));
+    step.weightOptimizer.step(forWeights);
+    const trainLoss = loss.item();
+    return { trainLoss, trainCorrect: topCorrect(logits, step.trainBatch.labels, 1), archLoss: trainLoss };
+  });
+}

@@ -1,0 +1,99 @@
+// What a search method is: its architecture parameters, how they mix a supernet's candidates in a pass, what one
+// step does, and how cells are derived. A method is one file and one row in the table of methods.ts; it says only
+// what its paper changes. Where the family differs, and by which member each is said:
+//   candidates on an edge, partial channels, dropout on skips   createEdge    (PC-DARTS, P-DARTS)
+//   softmax, joint softmax, samples, edge weights, noise        mixture       (DARTS, I-DARTS, GDAS, SNAS, SDARTS)
+//   order of steps, one-level, attacks, penalties               step          (DARTS, GDAS, SNAS, SDARTS, FairDARTS)
+//   temperatures, decisions, warm-up, early stops               beginEpoch, endEpoch   (GDAS, SGAS, RobustDARTS)
+//   derivation rule                                             derive
+import type { Genotype } from "../genotype/genotype.ts";
+import type { Optimizer } from "../optim/optimizer.ts";
+import type { SGD } from "../optim/sgd.ts";
+import type { EdgeContext, EdgeModule } from "../space/mixed-op.ts";
+import type { Primitive } from "../space/primitives.ts";
+import type { Mixture } from "../space/supernet.ts";
+import type { Parameter, Tensor } from "../tensor/tensor.ts";
+
+/** What a forward pass is for: a method may mix differently in each. */
+export type Purpose = "weights" | "architecture" | "validation";
+
+/** Images and labels on the device. */
+export interface TensorBatch {
+  /** [N, C, H, W] */
+  readonly images: Tensor;
+  /** Class indices, [N], int64. */
+  readonly labels: Tensor;
+  readonly size: number;
+}
+
+/** What a step works on: the supernet's parameters and optimizers, and the batches of this step. */
+export interface SearchStep {
+  readonly epoch: number;
+  readonly weights: readonly Parameter[];
+  readonly buffers: readonly Tensor[];
+  readonly alphas: readonly Parameter[];
+  readonly weightOptimizer: SGD;
+  readonly archOptimizer: Optimizer;
+  /** Largest global norm of the weights' gradient; 0: no clipping. */
+  readonly gradClip: number;
+  readonly device: string;
+  /** The batch for the weights. */
+  readonly trainBatch: TensorBatch;
+  /** The next batch for the architecture; drawn only when it is asked for. */
+  archBatch(): TensorBatch;
+  /** Logits and mean cross-entropy of a batch under the method's present mixture. */
+  forward(batch: TensorBatch, purpose: Purpose): { readonly logits: Tensor; readonly loss: Tensor };
+}
+
+/** What a step reports. */
+export interface StepResult {
+  /** Mean cross-entropy of the weights' batch, before the weights moved. */
+  readonly trainLoss: number;
+  /** How many of its images were classified rightly. */
+  readonly trainCorrect: number;
+  /** Loss of the architecture's batch; undefined in a step that left the alphas alone. */
+  readonly archLoss?: number;
+}
+
+/** Alphas as rows of numbers, for logs and derivation: one row for each edge, one column for each primitive. */
+export interface AlphaRows {
+  readonly normal: number[][];
+  readonly reduce: number[][];
+}
+
+/** A search method at work in one run. */
+export interface SearchMethod {
+  /** Architecture parameters by the names that checkpoints give them; the architecture optimizer moves all of them. */
+  readonly alphas: ReadonlyMap<string, Parameter>;
+  /** Builds the supernet's edges; absent: {@link MixedOp}. */
+  readonly createEdge?: (context: EdgeContext) => EdgeModule;
+  /** Weights of the candidates for one forward pass, made anew for each. */
+  mixture(purpose: Purpose): Mixture;
+  /** One step of the search: moves the alphas, the weights, or both. */
+  step(step: SearchStep): StepResult;
+  /** The cells of the moment. */
+  derive(): Genotype;
+  alphaRows(): AlphaRows;
+  beginEpoch?(epoch: number): void;
+  /** After an epoch and its validation; `true` ends the search early. */
+  endEpoch?(epoch: number, validAccuracy: number | undefined): boolean;
+  /** What else a checkpoint must hold, as plain JSON. */
+  state?(): unknown;
+  restore?(state: unknown): void;
+}
+
+/** What a method is made from. */
+export interface MethodContext {
+  readonly nodes: number;
+  readonly primitives: readonly Primitive[];
+  readonly epochs: number;
+  readonly order: "first" | "second" | "joint" | "alternating";
+  readonly archFromEpoch: number;
+  readonly device: string;
+}
+
+/** A row of the table of methods. */
+export interface MethodEntry {
+  readonly paper: string;
+  readonly create: (context: MethodContext) => SearchMethod;
+}

@@ -1,0 +1,137 @@
+// The second-order architecture gradient (DARTS, section 2.3, equations 6 to 8): the validation loss after one
+// virtual weight step, with the Hessian-vector product by finite differences. The virtual step has the momentum
+// and weight decay of the real one, as published. Deviations from the reference code, on purpose: the live
+// weights, the BN buffers and the random draws are exactly as found afterwards, also when something throws, and
+// the ± passes see the same random draws.
+import { globalNorm } from "../optim/clip.ts";
+import { aten } from "../tensor/aten.ts";
+import { grad, noGrad } from "../tensor/autograd.ts";
+import { generatorState, setGeneratorState } from "../tensor/runtime.ts";
+import { exchange, scope } from "../tensor/scope.ts";
+import type { Parameter, Tensor } from "../tensor/tensor.ts";
+
+/** The two losses of the bilevel problem, as functions of tensors that the caller owns. */
+export interface BilevelProblem {
+  readonly weights: readonly Parameter[];
+  readonly alphas: readonly Parameter[];
+  /** Tensors that a forward pass overwrites (running statistics) and that must come back as they were. */
+  readonly buffers?: readonly Tensor[];
+  /** L_T at the present weights and alphas: a scalar with a graph. */
+  trainLoss(): Tensor;
+  /** L_V at the present weights and alphas: a scalar with a graph. */
+  validLoss(): Tensor;
+}
+
+/** The weight optimizer's part in the virtual step. */
+export interface VirtualStep {
+  /** ξ, the learning rate of the virtual step; 0 gives the first-order gradient at its price. */
+  readonly learningRate: number;
+  readonly momentum?: number;
+  readonly weightDecay?: number;
+  /** The optimizer's momentum buffer of each weight; undefined before its first step. */
+  readonly momentumBuffer?: (index: number) => Tensor | undefined;
+  /** Length of the finite-difference step: ε·‖v‖. Published: 0.01. */
+  readonly radius?: number;
+  /** Device whose random generator the passes draw from. */
+  readonly device?: string;
+}
+
+/** The gradient for each alpha, and the validation loss at the virtual weights. */
+export interface ArchitectureGradient {
+  readonly gradients: (Tensor | undefined)[];
+  readonly validLoss: number;
+}
+
+/**
+ * ∇α L_V(w′, α) − ξ · ∇²α,w L_T(w, α) · ∇w′ L_V(w′, α), with w′ = w − ξ·(µ·buf + ∇w L_T(w, α) + λ·w).
+ * Four passes forward and backward.
+ */
+export function unrolledGradient(problem: BilevelProblem, step: VirtualStep): ArchitectureGradient {
+  const { weights, alphas } = problem;
+  const { learningRate, radius = 0.01 } = step;
+  return scope(() =>
+    withBuffersRestored(problem.buffers ?? [], () => {
+      const virtual = virtualWeights(problem, step);
+      const { validLoss, direct, v } = withWeights(weights, virtual, () =>
+        scope(() => {
+          const loss = problem.validLoss();
+          const gradients = grad([loss], [...alphas, ...weights]);
+          const count = alphas.length;
+          return { validLoss: loss.item(), direct: gradients.slice(0, count), v: gradients.slice(count) };
+        }),
+      );
+      const norm = globalNorm(v);
+      if (norm === 0 || learningRate === 0) return { gradients: direct, validLoss };
+      const epsilon = radius / norm;
+      const [plus, minus] = sameDraws(step.device ?? "cpu", [epsilon, -epsilon], (signed) =>
+        alphaGradientAt(problem, shifted(weights, v, signed)),
+      );
+      const gradients = noGrad(() =>
+        direct.map((a, i) => {
+          const [p, m] = [plus[i], minus[i]];
+          if (!p || !m) return a;
+          const implicit = p.sub(m).mul(-learningRate / (2 * epsilon));
+          return a ? a.add(implicit) : implicit;
+        }),
+      );
+      return { gradients, validLoss };
+    }),
+  );
+}
+
+/** w′ for every weight. */
+function virtualWeights({ weights, trainLoss }: BilevelProblem, step: VirtualStep): Tensor[] {
+  const { learningRate, momentum = 0, weightDecay = 0, momentumBuffer } = step;
+  return scope(() => {
+    const gradients = grad([trainLoss()], weights);
+    return noGrad(() =>
+      weights.map((w, i) => {
+        const buffer = momentumBuffer?.(i);
+        const terms = [gradients[i], buffer?.mul(momentum), w.mul(weightDecay)].filter((term) => term !== undefined);
+        return w.sub(terms.reduce((a, b) => a.add(b)).mul(learningRate));
+      }),
+    );
+  });
+}
+
+/** w + ε·v for every weight; a weight that the validation loss does not reach stays where it is. */
+function shifted(weights: readonly Tensor[], v: readonly (Tensor | undefined)[], epsilon: number): Tensor[] {
+  return noGrad(() => weights.map((w, i) => (v[i] ? aten.add.Tensor(w, v[i]!, epsilon) : w.clone())));
+}
+
+function alphaGradientAt(problem: BilevelProblem, weights: readonly Tensor[]): (Tensor | undefined)[] {
+  return withWeights(problem.weights, weights, () => scope(() => grad([problem.trainLoss()], problem.alphas)));
+}
+
+/** Runs `fn` with other values behind the weights' handles; afterwards the handles stand for their own again. */
+function withWeights<T>(weights: readonly Parameter[], values: readonly Tensor[], fn: () => T): T {
+  for (const value of values) value.setRequiresGrad();
+  return exchanged(weights, values, fn);
+}
+
+/** Runs `fn` on copies of the buffers. */
+function withBuffersRestored<T>(buffers: readonly Tensor[], fn: () => T): T {
+  return exchanged(buffers, noGrad(() => buffers.map((buffer) => buffer.clone())), fn);
+}
+
+function exchanged<T>(handles: readonly Tensor[], values: readonly Tensor[], fn: () => T): T {
+  for (const [i, handle] of handles.entries()) exchange(handle, values[i]);
+  try {
+    return fn();
+  } finally {
+    for (const [i, handle] of handles.entries()) exchange(handle, values[i]);
+  }
+}
+
+/** Runs `fn` on each value from the same state of the random generator; the state afterwards is as found. */
+function sameDraws<T, R>(device: string, values: readonly T[], fn: (value: T) => R): R[] {
+  const state = generatorState(device);
+  try {
+    return values.map((value) => {
+      setGeneratorState(state, device);
+      return fn(value);
+    });
+  } finally {
+    setGeneratorState(state, device);
+  }
+}

@@ -1,0 +1,55 @@
+// The mixed operation (DARTS, equation 2): every candidate on an edge, weighted and summed.
+import { BatchNorm2d } from "../nn/layers.ts";
+import { type Layer, Module, Sequential } from "../nn/module.ts";
+import { aten } from "../tensor/aten.ts";
+import { scope } from "../tensor/scope.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { OPERATIONS, Zero } from "./operations.ts";
+import type { Primitive } from "./primitives.ts";
+
+/** Where an edge stands and what it may do: what an edge of a supernet is built from. */
+export interface EdgeContext {
+  readonly channels: number;
+  readonly stride: number;
+  readonly primitives: readonly Primitive[];
+  /** Index of the edge in its cell, counted node by node. */
+  readonly edge: number;
+  readonly reduction: boolean;
+}
+
+/** An edge of the supernet: maps its input under the weights of the candidates, [operations]. */
+export abstract class EdgeModule extends Module {
+  /** `active` lists the candidates to evaluate; absent: all. */
+  abstract forward(x: Tensor, weights: Tensor, active?: readonly number[]): Tensor;
+}
+
+/** A candidate as the supernet holds it: without scale and shift, pooling followed by batch normalisation. */
+export function supernetOperation(primitive: Primitive, channels: number, stride: number): Layer {
+  const operation = OPERATIONS[primitive](channels, stride, false);
+  return primitive.includes("pool") ? new Sequential(operation, new BatchNorm2d(channels, { affine: false })) : operation;
+}
+
+/** Σₖ weights[k] · opₖ(x). */
+export class MixedOp extends EdgeModule {
+  readonly _ops: readonly Layer[];
+
+  constructor({ channels, stride, primitives }: EdgeContext) {
+    super();
+    this._ops = primitives.map((primitive) => supernetOperation(primitive, channels, stride));
+  }
+
+  forward(x: Tensor, weights: Tensor, active?: readonly number[]): Tensor {
+    return scope(() => {
+      let sum: Tensor | undefined;
+      for (const k of active ?? this._ops.keys()) {
+        const operation = this._ops[k];
+        // Zero adds nothing, and its weight's gradient is zero: it takes part in the softmax only.
+        if (operation instanceof Zero) continue;
+        const value = operation.forward(x);
+        const weight = weights.select(0, k);
+        sum = sum === undefined ? value.mul(weight) : aten.addcmul.default(sum, value, weight);
+      }
+      return sum ?? this._ops[(active ?? [0])[0]].forward(x);
+    });
+  }
+}

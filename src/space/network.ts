@@ -1,0 +1,148 @@
+// The derived (evaluation) network: cells of one genotype, trained from scratch (DARTS, section 3.2).
+import type { Edge, Genotype } from "../genotype/genotype.ts";
+import { BatchNorm2d, Conv2d, globalAveragePool, Linear, ReLU } from "../nn/layers.ts";
+import { Identity, type Layer, Module, Sequential } from "../nn/module.ts";
+import { scope } from "../tensor/scope.ts";
+import { cat, type Tensor } from "../tensor/tensor.ts";
+import { AuxiliaryHead } from "./auxiliary-head.ts";
+import { type DropPath, dropPath } from "./drop-path.ts";
+import { OPERATIONS } from "./operations.ts";
+import { type CellPlace, cellPlaces, preprocessing } from "./supernet.ts";
+
+/** Shape of a derived network. */
+export interface NetworkOptions {
+  readonly genotype: Genotype;
+  readonly channels: number;
+  readonly cells: number;
+  readonly classes: number;
+  readonly imageChannels: number;
+  /** Side of the (square) images. */
+  readonly imageSize: number;
+  readonly stem: "cifar" | "imagenet";
+  readonly auxiliary: boolean;
+}
+
+/** A discrete cell: every node sums its two chosen operations. */
+export class NetworkCell extends Module {
+  readonly preprocess0: Layer;
+  readonly preprocess1: Layer;
+  readonly _ops: readonly Layer[];
+  readonly edges: readonly Edge[];
+  readonly concat: readonly number[];
+
+  constructor(genotype: Genotype, { channels, inputs, reduction, afterReduction }: CellPlace) {
+    super();
+    this.edges = reduction ? genotype.reduce : genotype.normal;
+    this.concat = reduction ? genotype.reduceConcat : genotype.normalConcat;
+    [this.preprocess0, this.preprocess1] = preprocessing(inputs, channels, { afterReduction, affine: true });
+    this._ops = this.edges.map(([op, source]) => OPERATIONS[op](channels, reduction && source < 2 ? 2 : 1, true));
+  }
+
+  forward(s0: Tensor, s1: Tensor, drop: DropPath): Tensor {
+    return scope(() => {
+      const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
+      for (let i = 0; i < this.edges.length; i += 2) {
+        states.push(this.#path(i, states, drop).add(this.#path(i + 1, states, drop)));
+      }
+      return cat(this.concat.map((index) => states[index]), 1);
+    });
+  }
+
+  #path(i: number, states: readonly Tensor[], drop: DropPath): Tensor {
+    const operation = this._ops[i];
+    const value = operation.forward(states[this.edges[i][1]]);
+    return this.training && !(operation instanceof Identity) ? dropPath(value, drop) : value;
+  }
+}
+
+/** Logits [N, classes]; those of the auxiliary head in training, when there is one. */
+export interface NetworkOutput {
+  readonly logits: Tensor;
+  readonly auxiliary?: Tensor;
+}
+
+/** A network of discrete cells with the names of the reference code's NetworkCIFAR and NetworkImageNet. */
+export class Network extends Module {
+  readonly stem: Sequential | undefined;
+  readonly stem0: Sequential | undefined;
+  readonly stem1: Sequential | undefined;
+  readonly cells: readonly NetworkCell[];
+  readonly auxiliary_head: AuxiliaryHead | undefined;
+  readonly classifier: Linear;
+
+  constructor(options: NetworkOptions) {
+    super();
+    const { genotype, channels, cells, classes, imageChannels, imageSize } = options;
+    const imagenet = options.stem === "imagenet";
+    const stemChannels = imagenet ? channels : 3 * channels;
+    if (imagenet) [this.stem0, this.stem1] = imagenetStems(imageChannels, channels);
+    else this.stem = cifarStem(imageChannels, stemChannels);
+
+    const width = { normal: genotype.normalConcat.length, reduce: genotype.reduceConcat.length };
+    const places = cellPlaces({ channels, cells, width, stem: stemChannels, afterReduction: imagenet });
+    this.cells = places.map((place) => new NetworkCell(genotype, place));
+
+    const auxiliaryCell = places[this.#auxiliaryAt(cells)];
+    this.auxiliary_head = options.auxiliary
+      ? new AuxiliaryHead({
+          inChannels: auxiliaryCell.channels * (auxiliaryCell.reduction ? width.reduce : width.normal),
+          classes,
+          size: halved(imageSize, (imagenet ? 3 : 0) + places.filter((place) => place.reduction).length),
+          secondNorm: !imagenet,
+        })
+      : undefined;
+    const last = places[places.length - 1];
+    this.classifier = new Linear(last.channels * (last.reduction ? width.reduce : width.normal), classes);
+  }
+
+  /** [N, imageChannels, H, W] → logits. Paths are dropped in training only. */
+  forward(images: Tensor, drop: DropPath = { probability: 0 }): NetworkOutput {
+    return scope(() => {
+      let auxiliary: Tensor | undefined;
+      let [s0, s1] = this.#stems(images);
+      for (const [i, cell] of this.cells.entries()) {
+        [s0, s1] = [s1, cell.forward(s0, s1, drop)];
+        if (this.training && i === this.#auxiliaryAt(this.cells.length)) auxiliary = this.auxiliary_head?.forward(s1);
+      }
+      return { logits: this.classifier.forward(globalAveragePool(s1)), auxiliary };
+    });
+  }
+
+  #stems(images: Tensor): [Tensor, Tensor] {
+    if (this.stem) {
+      const s = this.stem.forward(images);
+      return [s, s];
+    }
+    const s0 = this.stem0!.forward(images);
+    return [s0, this.stem1!.forward(s0)];
+  }
+
+  #auxiliaryAt(cells: number): number {
+    return Math.floor((2 * cells) / 3);
+  }
+}
+
+function cifarStem(imageChannels: number, channels: number): Sequential {
+  return new Sequential(new Conv2d(imageChannels, channels, 3, { padding: 1 }), new BatchNorm2d(channels));
+}
+
+/** Three convolutions of stride 2 in all: 224 → 56 after the first stem, 28 after the second. */
+function imagenetStems(imageChannels: number, channels: number): [Sequential, Sequential] {
+  const half = Math.floor(channels / 2);
+  const reduce = (from: number, to: number) => new Conv2d(from, to, 3, { stride: 2, padding: 1 });
+  return [
+    new Sequential(
+      reduce(imageChannels, half),
+      new BatchNorm2d(half),
+      new ReLU(),
+      reduce(half, channels),
+      new BatchNorm2d(channels),
+    ),
+    new Sequential(new ReLU(), reduce(channels, channels), new BatchNorm2d(channels)),
+  ];
+}
+
+/** `size` after being halved, rounded up, `times` times. */
+function halved(size: number, times: number): number {
+  return times === 0 ? size : halved(Math.ceil(size / 2), times - 1);
+}

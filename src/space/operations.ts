@@ -1,0 +1,143 @@
+// The candidate operations of DARTS (Liu, Simonyan, Yang, ICLR 2019): one row for each, by its published name.
+// All convolutions are without bias, in the order ReLU → convolution → batch normalisation.
+import { AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d, ReLU } from "../nn/layers.ts";
+import { Identity, Layer, Sequential } from "../nn/module.ts";
+import { aten } from "../tensor/aten.ts";
+import { cat, type Tensor } from "../tensor/tensor.ts";
+import type { Primitive } from "./primitives.ts";
+
+/** Builds the operation of an edge: `channels` in and out, stride 1 or 2, batch norm with or without scale and shift. */
+export type OperationBuilder = (channels: number, stride: number, affine: boolean) => Layer;
+
+/** ReLU, convolution, batch normalisation: what maps a cell's inputs to its channels. */
+export class ReLUConvBN extends Layer {
+  readonly op: Sequential;
+
+  constructor(inChannels: number, outChannels: number, affine: boolean) {
+    super();
+    this.op = new Sequential(
+      new ReLU(),
+      new Conv2d(inChannels, outChannels, 1),
+      new BatchNorm2d(outChannels, { affine }),
+    );
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.op.forward(x);
+  }
+}
+
+/**
+ * Halves height and width: two 1×1 convolutions of stride 2, the second on the input shifted by one pixel,
+ * joined on the channels. `outChannels` must be even. For odd sizes the shifted input is padded with zeros
+ * at the far border, so that both halves agree (the reference code fails there); even sizes are as published.
+ */
+export class FactorizedReduce extends Layer {
+  readonly conv_1: Conv2d;
+  readonly conv_2: Conv2d;
+  readonly bn: BatchNorm2d;
+
+  constructor(inChannels: number, outChannels: number, affine: boolean) {
+    super();
+    if (outChannels % 2 !== 0) {
+      throw new RangeError(`a factorized reduction needs an even number of channels, got ${outChannels}`);
+    }
+    this.conv_1 = new Conv2d(inChannels, outChannels / 2, 1, { stride: 2 });
+    this.conv_2 = new Conv2d(inChannels, outChannels / 2, 1, { stride: 2 });
+    this.bn = new BatchNorm2d(outChannels, { affine });
+  }
+
+  forward(x: Tensor): Tensor {
+    const active = aten.relu.default(x);
+    const [, , height, width] = x.shape;
+    const bottom = height % 2;
+    const right = width % 2;
+    const padded = bottom || right ? aten.constant_pad_nd.default(active, [0, right, 0, bottom]) : active;
+    const shifted = aten.slice.Tensor(aten.slice.Tensor(padded, 2, 1), 3, 1);
+    return this.bn.forward(cat([this.conv_1.forward(active), this.conv_2.forward(shifted)], 1));
+  }
+}
+
+/** Depthwise-separable convolution, twice; the first one carries the stride. */
+export class SepConv extends Layer {
+  readonly op: Sequential;
+
+  constructor(channels: number, kernel: number, stride: number, affine: boolean) {
+    super();
+    const padding = (kernel - 1) / 2;
+    const unit = (step: number) => [
+      new ReLU(),
+      new Conv2d(channels, channels, kernel, { stride: step, padding, groups: channels }),
+      new Conv2d(channels, channels, 1),
+      new BatchNorm2d(channels, { affine }),
+    ];
+    this.op = new Sequential(...unit(stride), ...unit(1));
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.op.forward(x);
+  }
+}
+
+/** Depthwise-separable convolution with dilation 2, once. */
+export class DilConv extends Layer {
+  readonly op: Sequential;
+
+  constructor(channels: number, kernel: number, stride: number, affine: boolean) {
+    super();
+    const padding = kernel - 1;
+    this.op = new Sequential(
+      new ReLU(),
+      new Conv2d(channels, channels, kernel, { stride, padding, dilation: 2, groups: channels }),
+      new Conv2d(channels, channels, 1),
+      new BatchNorm2d(channels, { affine }),
+    );
+  }
+
+  forward(x: Tensor): Tensor {
+    return this.op.forward(x);
+  }
+}
+
+/** A 1×7 and a 7×1 convolution in a row: an operation of the NASNet genotype, not of the search. Named `op` by index. */
+class SevenBySeven extends Sequential {
+  constructor(channels: number, stride: number, affine: boolean) {
+    super(
+      new ReLU(),
+      new Conv2d(channels, channels, [1, 7], { stride: [1, stride], padding: [0, 3] }),
+      new Conv2d(channels, channels, [7, 1], { stride: [stride, 1], padding: [3, 0] }),
+      new BatchNorm2d(channels, { affine }),
+    );
+  }
+}
+
+/** Zeros of the right size: the missing edge. */
+export class Zero extends Layer {
+  readonly stride: number;
+
+  constructor(stride: number) {
+    super();
+    this.stride = stride;
+  }
+
+  forward(x: Tensor): Tensor {
+    const { stride } = this;
+    const kept = stride === 1 ? x : aten.slice.Tensor(aten.slice.Tensor(x, 2, 0, null, stride), 3, 0, null, stride);
+    return kept.mul(0);
+  }
+}
+
+/** The candidate operations by published name. Pooling has no batch norm here: the supernet adds it (see MixedOp). */
+export const OPERATIONS: Record<Primitive, OperationBuilder> = {
+  none: (_channels, stride) => new Zero(stride),
+  max_pool_3x3: (_channels, stride) => new MaxPool2d(3, { stride, padding: 1 }),
+  avg_pool_3x3: (_channels, stride) => new AvgPool2d(3, { stride, padding: 1 }),
+  skip_connect: (channels, stride, affine) =>
+    stride === 1 ? new Identity() : new FactorizedReduce(channels, channels, affine),
+  sep_conv_3x3: (channels, stride, affine) => new SepConv(channels, 3, stride, affine),
+  sep_conv_5x5: (channels, stride, affine) => new SepConv(channels, 5, stride, affine),
+  sep_conv_7x7: (channels, stride, affine) => new SepConv(channels, 7, stride, affine),
+  dil_conv_3x3: (channels, stride, affine) => new DilConv(channels, 3, stride, affine),
+  dil_conv_5x5: (channels, stride, affine) => new DilConv(channels, 5, stride, affine),
+  conv_7x1_1x7: (channels, stride, affine) => new SevenBySeven(channels, stride, affine),
+};

@@ -1,0 +1,170 @@
+// The supernet (DARTS, sections 2.1 and 2.2): cells whose edges mix all candidate operations.
+// The alphas are not in here: a search method makes the mixture's weights from them before each pass.
+import { edgeOffset, isReduction } from "../genotype/genotype.ts";
+import { BatchNorm2d, Conv2d, globalAveragePool, Linear } from "../nn/layers.ts";
+import { type Layer, Module, Sequential } from "../nn/module.ts";
+import { scope } from "../tensor/scope.ts";
+import { cat, type Tensor } from "../tensor/tensor.ts";
+import { type EdgeContext, type EdgeModule, MixedOp } from "./mixed-op.ts";
+import { FactorizedReduce, ReLUConvBN } from "./operations.ts";
+import type { Primitive } from "./primitives.ts";
+
+/** How the cells of one type mix their edges' candidates. */
+export interface CellMixture {
+  /** Weight of each candidate on each edge, [edges, operations]. */
+  readonly operations: Tensor;
+  /** Weight of each edge in its node's sum, [edges]; absent: 1 each. */
+  readonly edges?: Tensor;
+  /** Candidates to evaluate on each edge; absent: all. */
+  readonly active?: readonly (readonly number[])[];
+}
+
+/** How a supernet mixes in one forward pass: all normal cells alike, all reduction cells alike. */
+export interface Mixture {
+  readonly normal: CellMixture;
+  readonly reduce: CellMixture;
+}
+
+/** Shape of a supernet. */
+export interface SupernetOptions {
+  readonly channels: number;
+  readonly cells: number;
+  readonly nodes: number;
+  readonly primitives: readonly Primitive[];
+  readonly stemMultiplier: number;
+  readonly imageChannels: number;
+  readonly classes: number;
+  /** Builds an edge; a method with other edges (partial channels, fewer candidates) gives its own. */
+  readonly createEdge?: (context: EdgeContext) => EdgeModule;
+}
+
+/** Maps a cell's two inputs to its channels; the older one is halved when a reduction cell lies between. */
+export function preprocessing(
+  inputs: readonly [number, number],
+  channels: number,
+  { afterReduction, affine }: { afterReduction: boolean; affine: boolean },
+): [Layer, Layer] {
+  const older = afterReduction
+    ? new FactorizedReduce(inputs[0], channels, affine)
+    : new ReLUConvBN(inputs[0], channels, affine);
+  return [older, new ReLUConvBN(inputs[1], channels, affine)];
+}
+
+/** A cell of the supernet: every node sums the mixed operations on the edges from all states before it. */
+export class SupernetCell extends Module {
+  readonly preprocess0: Layer;
+  readonly preprocess1: Layer;
+  readonly _ops: readonly EdgeModule[];
+  readonly reduction: boolean;
+  readonly nodes: number;
+
+  constructor(
+    { nodes, primitives, createEdge = (context) => new MixedOp(context) }: SupernetOptions,
+    { channels, inputs, reduction, afterReduction }: CellPlace,
+  ) {
+    super();
+    this.reduction = reduction;
+    this.nodes = nodes;
+    [this.preprocess0, this.preprocess1] = preprocessing(inputs, channels, { afterReduction, affine: false });
+    this._ops = edgesOf(nodes).map(({ edge, source }) =>
+      createEdge({ channels, stride: reduction && source < 2 ? 2 : 1, primitives, edge, reduction }),
+    );
+  }
+
+  /** [N, C0, H, W], [N, C1, H', W'] → [N, nodes·channels, H'', W'']. */
+  forward(s0: Tensor, s1: Tensor, mixture: CellMixture): Tensor {
+    return scope(() => {
+      const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
+      for (let node = 0; node < this.nodes; node++) {
+        const first = edgeOffset(node);
+        states.push(states.map((state, j) => this.#edge(first + j, state, mixture)).reduce((a, b) => a.add(b)));
+      }
+      return cat(states.slice(2), 1);
+    });
+  }
+
+  #edge(edge: number, state: Tensor, { operations, edges, active }: CellMixture): Tensor {
+    const value = this._ops[edge].forward(state, operations.select(0, edge), active?.[edge]);
+    return edges ? value.mul(edges.select(0, edge)) : value;
+  }
+}
+
+/** A network of mixed cells, from images [N, imageChannels, H, W] to logits [N, classes]. */
+export class Supernet extends Module {
+  readonly stem: Sequential;
+  readonly cells: readonly SupernetCell[];
+  readonly classifier: Linear;
+  readonly options: SupernetOptions;
+
+  constructor(options: SupernetOptions) {
+    super();
+    this.options = options;
+    const { channels, stemMultiplier, imageChannels, classes, nodes } = options;
+    const stemChannels = stemMultiplier * channels;
+    this.stem = new Sequential(
+      new Conv2d(imageChannels, stemChannels, 3, { padding: 1 }),
+      new BatchNorm2d(stemChannels),
+    );
+    const places = cellPlaces({ channels, cells: options.cells, width: nodes, stem: stemChannels });
+    this.cells = places.map((place) => new SupernetCell(options, place));
+    this.classifier = new Linear(nodes * places[places.length - 1].channels, classes);
+  }
+
+  forward(images: Tensor, mixture: Mixture): Tensor {
+    return scope(() => {
+      let s0 = this.stem.forward(images);
+      let s1 = s0;
+      for (const cell of this.cells) {
+        [s0, s1] = [s1, cell.forward(s0, s1, cell.reduction ? mixture.reduce : mixture.normal)];
+      }
+      return this.classifier.forward(globalAveragePool(s1));
+    });
+  }
+}
+
+/** Where a cell stands in its network. */
+export interface CellPlace {
+  readonly channels: number;
+  /** Channels of the cell before the previous one, and of the previous one. */
+  readonly inputs: readonly [number, number];
+  readonly reduction: boolean;
+  /** Whether the previous cell was a reduction cell. */
+  readonly afterReduction: boolean;
+}
+
+/** The places of all cells: channels double at each reduction, a cell puts out `width` times its channels. */
+export function cellPlaces({
+  channels,
+  cells,
+  width,
+  stem,
+  afterReduction = false,
+}: {
+  channels: number;
+  cells: number;
+  /** States that a cell concatenates: of the normal and of the reduction cell, or of both. */
+  width: number | { readonly normal: number; readonly reduce: number };
+  stem: number;
+  afterReduction?: boolean;
+}): CellPlace[] {
+  const widths = typeof width === "number" ? { normal: width, reduce: width } : width;
+  const places: CellPlace[] = [];
+  let inputs: readonly [number, number] = [stem, stem];
+  let own = channels;
+  for (let i = 0; i < cells; i++) {
+    const reduction = isReduction(i, cells);
+    if (reduction) own *= 2;
+    places.push({ channels: own, inputs, reduction, afterReduction: places[i - 1]?.reduction ?? afterReduction });
+    inputs = [inputs[1], (reduction ? widths.reduce : widths.normal) * own];
+  }
+  return places;
+}
+
+/** The edges of a cell in their published order, each with the state it starts from. */
+function edgesOf(nodes: number): { edge: number; source: number }[] {
+  const edges: { edge: number; source: number }[] = [];
+  for (let node = 0; node < nodes; node++) {
+    for (let source = 0; source < node + 2; source++) edges.push({ edge: edges.length, source });
+  }
+  return edges;
+}
