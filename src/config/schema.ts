@@ -5,22 +5,42 @@ import { DARTS_PRIMITIVES, PRIMITIVES } from "../space/primitives.ts";
 
 const positive = z.number().int().min(1);
 const rate = z.number().min(0);
-const share = z.number().min(0).max(1);
+const fraction = z.number().min(0).lt(1); // a momentum, an Adam beta or a drop probability of 1 never learns
 
 const data = z.strictObject({
   name: z.string().default("cifar10").describe("data set: cifar10, mnist, fashion-mnist, or folder"),
-  path: z.string().nullable().default(null).describe("folder or archive to read the data from, instead of the cache"),
-  imageSize: positive.nullable().default(null).describe("side in pixels that images are resized to (folder only)"),
-  trainImages: positive.nullable().default(null).describe("use only so many training images, drawn by the seed"),
+  path: z
+    .string()
+    .nullable()
+    .default(null)
+    .describe("folder or archive to read the data from, instead of the cache"),
+  imageSize: positive
+    .nullable()
+    .default(null)
+    .describe("side in pixels that images are resized to (folder only)"),
+  trainImages: positive
+    .nullable()
+    .default(null)
+    .describe("use only so many training images, drawn by the seed"),
   testImages: positive.nullable().default(null).describe("use only so many test images, drawn by the seed"),
-  weightsShare: share.default(0.5).describe("part of the training images that trains the weights in the search"),
+  weightsShare: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .default(0.5)
+    .describe("part of the training images that trains the weights in the search"),
   cropPadding: z.number().int().min(0).default(4).describe("pixels of zero padding before the random crop"),
   flip: z.boolean().default(true).describe("mirror half of the training images"),
 });
 
 const space = z.strictObject({
   nodes: positive.default(4).describe("intermediate nodes of a cell"),
-  primitives: z.array(z.enum(PRIMITIVES)).min(2).default([...DARTS_PRIMITIVES]).describe("candidate operations"),
+  primitives: z
+    .array(z.enum(PRIMITIVES))
+    .min(2)
+    .refine((names) => new Set(names).size === names.length, "each operation may stand in the list only once")
+    .default([...DARTS_PRIMITIVES])
+    .describe("candidate operations"),
   stemMultiplier: positive.default(3).describe("channels of the stem in multiples of the first cell's"),
 });
 
@@ -36,12 +56,12 @@ const search = z.strictObject({
   batchSize: positive.default(64).describe("images in a mini-batch"),
   learningRate: rate.default(0.025).describe("first learning rate of the weights (SGD, cosine)"),
   learningRateMin: rate.default(0.001).describe("last learning rate of the weights"),
-  momentum: share.default(0.9).describe("momentum of the weights' SGD"),
+  momentum: fraction.default(0.9).describe("momentum of the weights' SGD"),
   weightDecay: rate.default(3e-4).describe("L2 penalty on the weights"),
   gradClip: rate.default(5).describe("largest global norm of the weights' gradient (0: no clipping)"),
   archLearningRate: rate.default(3e-4).describe("learning rate of the alphas (Adam)"),
-  archBeta1: share.default(0.5).describe("Adam's first beta for the alphas"),
-  archBeta2: share.default(0.999).describe("Adam's second beta for the alphas"),
+  archBeta1: fraction.default(0.5).describe("Adam's first beta for the alphas"),
+  archBeta2: fraction.default(0.999).describe("Adam's second beta for the alphas"),
   archWeightDecay: rate.default(1e-3).describe("L2 penalty on the alphas"),
   archFromEpoch: z.number().int().min(0).default(0).describe("first epoch that moves the alphas"),
   cutout: z.number().int().min(0).default(0).describe("side of the Cutout square in the search (0: none)"),
@@ -55,15 +75,20 @@ const train = z.strictObject({
   batchSize: positive.default(96).describe("images in a mini-batch"),
   learningRate: rate.default(0.025).describe("first learning rate (SGD, cosine)"),
   learningRateMin: rate.default(0).describe("last learning rate"),
-  momentum: share.default(0.9).describe("momentum of SGD"),
+  momentum: fraction.default(0.9).describe("momentum of SGD"),
   weightDecay: rate.default(3e-4).describe("L2 penalty"),
   gradClip: rate.default(5).describe("largest global norm of the gradient (0: no clipping)"),
   cutout: z.number().int().min(0).default(16).describe("side of the Cutout square (0: none)"),
-  dropPath: share.default(0.2).describe("drop-path probability reached at the last epoch"),
+  dropPath: fraction.default(0.2).describe("drop-path probability reached at the last epoch"),
   auxiliary: z.boolean().default(true).describe("train with the auxiliary head"),
   auxiliaryWeight: rate.default(0.4).describe("weight of the auxiliary head's loss"),
-  labelSmoothing: share.default(0).describe("label smoothing"),
-  randomCells: z.number().int().min(0).default(1).describe("random cells trained at equal budget for comparison"),
+  labelSmoothing: fraction.default(0).describe("label smoothing"),
+  randomCells: z
+    .number()
+    .int()
+    .min(0)
+    .default(1)
+    .describe("random cells trained at equal budget for comparison"),
 });
 
 /** The schema of a whole configuration. */
@@ -79,3 +104,6 @@ export const configSchema = z.strictObject({
 
 /** A whole, checked configuration: what a run was started with, every default filled in. */
 export type Config = z.infer<typeof configSchema>;
+
+/** A partial configuration, as a preset or a file gives it. */
+export type ConfigInput = z.input<typeof configSchema>;

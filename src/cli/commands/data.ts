@@ -1,0 +1,100 @@
+// `darts data`: lists, fetches and verifies the data sets in the cache.
+import type { DatasetEntry } from "../../data/entry.ts";
+import { UserError } from "../../errors.ts";
+import type { Reporter } from "../../run/job.ts";
+import type { Command, Outcome } from "../command.ts";
+
+const ACTIONS = ["list", "get", "verify"] as const;
+
+/** The command. */
+export const data: Command = {
+  name: "data",
+  summary: "list the data sets, fetch one, or verify what the cache holds",
+  arguments: [
+    { usage: "[action]", description: "list, get or verify (default: list)" },
+    { usage: "[name]", description: "data set to get or verify (verify: all of them when not named)" },
+  ],
+  options: [
+    {
+      usage: "--cache <folder>",
+      description: "cache folder (default: $DARTS_CACHE, or darts in the user's cache)",
+    },
+  ],
+  examples: [
+    ["darts data get cifar10", "download, check and keep it"],
+    ["darts data verify", "compare every checksum in the cache"],
+  ],
+  async action({ args: [action = "list", name], options, reporter }) {
+    if (!ACTIONS.some((known) => known === action)) await refuse(`action ${action}`, action, ACTIONS);
+    const { cacheFolder } = await import("../../data/cache.ts");
+    const cache = (options["cache"] as string | undefined) ?? cacheFolder();
+    if (action === "get") return get(name, cache, reporter);
+    return action === "verify" ? verify(name, cache) : list(cache);
+  },
+};
+
+async function list(cache: string): Promise<Outcome> {
+  const datasets = await entries();
+  const rows = await Promise.all(
+    datasets.map(async ({ name, description, bytes, verify: verifyEntry }) => {
+      const { state } = bytes ? await verifyEntry({ cache }) : { state: "yours" as const };
+      return { name, description, bytes, state };
+    }),
+  );
+  const width = Math.max(...rows.map(({ name }) => name.length));
+  const lines = rows.map(({ name, description, bytes, state }) =>
+    [name.padEnd(width), state.padEnd(7), (bytes ? megabytes(bytes) : "").padStart(8), description].join(
+      "  ",
+    ),
+  );
+  return { json: { cache, datasets: rows }, text: [...lines, "", `cache: ${cache}`].join("\n") };
+}
+
+async function get(name: string | undefined, cache: string, reporter: Reporter): Promise<Outcome> {
+  const entry = await find(name);
+  await entry.get({ path: null, imageSize: null, cache, report: reporter.log });
+  const { state, folder, problems } = await entry.verify({ cache });
+  return {
+    json: { name: entry.name, state, folder, problems },
+    text: [`${entry.name}: ${state}, in ${folder}`, ...problems].join("\n"),
+    exitCode: state === "whole" ? 0 : 1,
+  };
+}
+
+async function verify(name: string | undefined, cache: string): Promise<Outcome> {
+  const chosen = name === undefined ? (await entries()).filter(({ bytes }) => bytes > 0) : [await find(name)];
+  const rows = await Promise.all(
+    chosen.map(async (entry) => ({ name: entry.name, ...(await entry.verify({ cache })) })),
+  );
+  const lines = rows.flatMap(({ name: label, state, folder, problems }) => [
+    `${label}: ${state}, ${folder}`,
+    ...problems.map((problem) => `  ${problem}`),
+  ]);
+  // Absent is what was asked about only when it was named.
+  const bad = rows.some(({ state }) => state === "damaged" || (state === "absent" && name !== undefined));
+  return { json: { cache, datasets: rows }, text: lines.join("\n"), exitCode: bad ? 1 : 0 };
+}
+
+async function entries(): Promise<DatasetEntry[]> {
+  const { DATASETS } = await import("../../data/datasets.ts");
+  return Object.values(DATASETS);
+}
+
+async function find(name: string | undefined): Promise<DatasetEntry> {
+  const datasets = await entries();
+  const names = datasets.map((entry) => entry.name);
+  if (name === undefined) throw new UserError(`Which data set? Expected one of: ${names.join(", ")}.`);
+  return datasets.find((entry) => entry.name === name) ?? refuse(`data set ${name}`, name, names);
+}
+
+async function refuse(what: string, got: string, known: readonly string[]): Promise<never> {
+  const { nearest } = await import("../../config/nearest.ts");
+  const near = nearest(got, known);
+  throw new UserError(
+    `Unknown ${what}; expected ${known.join(", ")}.${near ? ` Did you mean ${near}?` : ""}`,
+  );
+}
+
+function megabytes(bytes: number): string {
+  return `${Math.round(bytes / 1e6)} MB`;
+}

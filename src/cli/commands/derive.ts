@@ -1,0 +1,23 @@
+// `darts derive`: reads a genotype off the alphas of a search.
+import { type Command, wholeNumber } from "../command.ts";
+
+/** The command. */
+export const derive: Command = {
+  name: "derive",
+  summary: "derive the genotype of a search from its alphas",
+  arguments: [{ usage: "<run>", description: "folder of a run that has searched" }],
+  options: [
+    {
+      usage: "--epoch <integer>",
+      description: "epoch whose alphas are read, counted from 0 (default: the last)",
+      parse: wholeNumber("--epoch", 0),
+    },
+  ],
+  examples: [["darts derive runs/first --epoch 20", "the cell as it stood then"]],
+  async action({ args, options, reporter }) {
+    const { openRun } = await import("../../run/run-folder.ts");
+    const { config, path } = openRun(args[0]!);
+    const { deriveCommand } = await import("../../run/jobs.ts");
+    return deriveCommand(config, { run: path, epoch: options["epoch"] as number | undefined, reporter });
+  },
+};

@@ -1,0 +1,39 @@
+// `darts presets`: the named settings, and each as a whole configuration with its differences from the paper.
+import type { Command } from "../command.ts";
+
+const REFERENCE = "paper";
+
+/** The command. */
+export const presets: Command = {
+  name: "presets",
+  summary: "list the presets, or print one in full with its differences from the paper",
+  arguments: [{ usage: "[name]", description: "preset to print" }],
+  examples: [["darts presets quick > my.yaml", "a file to edit and pass to --config"]],
+  async action({ args: [name] }) {
+    return name === undefined ? list() : print(name);
+  },
+};
+
+async function list() {
+  const { PRESETS } = await import("../../config/presets.ts");
+  const rows = Object.values(PRESETS).map(({ name, description }) => ({ name, description }));
+  const width = Math.max(...rows.map(({ name }) => name.length));
+  return {
+    json: { presets: rows },
+    text: rows.map(({ name, description }) => `${name.padEnd(width)}  ${description}`).join("\n"),
+  };
+}
+
+async function print(name: string) {
+  const [{ findPreset }, { resolveConfig }, { diffConfigs, formatConfig }] = await Promise.all([
+    import("../../config/presets.ts"),
+    import("../../config/load.ts"),
+    import("../../config/format.ts"),
+  ]);
+  const { description } = findPreset(name);
+  const config = resolveConfig({ preset: name });
+  const reference = resolveConfig({ preset: REFERENCE });
+  const differences = diffConfigs(config, reference);
+  const yaml = formatConfig(config, { name: REFERENCE, config: reference });
+  return { json: { name, description, config, differences }, text: `# ${name}: ${description}\n${yaml}` };
+}

@@ -1,0 +1,21 @@
+// `darts search`: the search alone; its run folder ends with the derived genotype.
+import type { Command } from "../command.ts";
+import { NEW_RUN_OPTIONS, newRunOptions } from "./new-run.ts";
+
+/** The command. */
+export const search: Command = {
+  name: "search",
+  summary: "search a cell and derive its genotype",
+  options: NEW_RUN_OPTIONS,
+  configKeys: "all",
+  examples: [
+    ["darts search --preset quick --name first", "into runs/first"],
+    ["darts search --preset paper --search-order second", "the published second-order search"],
+  ],
+  async action(input) {
+    const { resolveConfig } = await import("../../config/load.ts");
+    const config = resolveConfig(input.sources);
+    const { searchCommand } = await import("../../run/jobs.ts");
+    return searchCommand(config, newRunOptions(input));
+  },
+};

@@ -1,0 +1,128 @@
+// `darts show`: draws a genotype and counts its network, without libtorch.
+import { existsSync } from "node:fs";
+import { basename, extname, join } from "node:path";
+import type { Genotype } from "../../genotype/genotype.ts";
+import { type Command, type Outcome, wholeNumber } from "../command.ts";
+
+interface ShowOptions {
+  readonly channels?: number;
+  readonly cells?: number;
+  readonly classes?: number;
+  readonly imagenet?: boolean;
+  readonly out: string;
+  readonly json?: boolean;
+}
+
+/** The command. */
+export const show: Command = {
+  name: "show",
+  summary: "draw a genotype and count its parameters and multiply-adds",
+  arguments: [
+    {
+      usage: "<genotype>",
+      description: "published name, genotype file, run folder, or - for standard input",
+    },
+  ],
+  options: [
+    {
+      usage: "--channels <integer>",
+      description: "channels of the first cell (default: 36; 48 with --imagenet)",
+      parse: wholeNumber("--channels", 1),
+    },
+    {
+      usage: "--cells <integer>",
+      description: "cells of the network (default: 20; 14 with --imagenet)",
+      parse: wholeNumber("--cells", 1),
+    },
+    {
+      usage: "--classes <integer>",
+      description: "classes (default: 10; 1000 with --imagenet)",
+      parse: wholeNumber("--classes", 1),
+    },
+    {
+      usage: "--imagenet",
+      description: "count for 224 x 224 images with the ImageNet stem, not for 32 x 32",
+    },
+    { usage: "--out <folder>", description: "folder that the SVG drawings go to", default: "." },
+  ],
+  examples: [
+    ["darts show DARTS_V2", "a published cell, by name"],
+    ["darts show runs/first --out drawings", "the cell of a run"],
+    ["darts show DARTS_V2 --imagenet --json", "counts for a script"],
+  ],
+  async action({ args, options }) {
+    const source = args[0]!;
+    const genotype = await readSource(source);
+    const shape = options as unknown as ShowOptions;
+    return shape.json ? { json: await count(genotype, shape), text: "" } : draw(source, genotype, shape);
+  },
+};
+
+async function readSource(source: string): Promise<Genotype> {
+  const [{ findGenotype }, { parseGenotype }, files] = await Promise.all([
+    import("../../genotype/published.ts"),
+    import("../../genotype/parse.ts"),
+    import("../../run/files.ts"),
+  ]);
+  if (source === "-") return parseGenotype(await readStandardInput());
+  if (files.isFolder(source)) {
+    return parseGenotype(files.readText(join(source, "genotype.json"), "the genotype of a run"));
+  }
+  return existsSync(source) ? parseGenotype(files.readText(source, "a genotype")) : findGenotype(source);
+}
+
+async function readStandardInput(): Promise<string> {
+  const chunks: Buffer[] = [];
+  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
+  return Buffer.concat(chunks).toString("utf8");
+}
+
+async function count(genotype: Genotype, options: ShowOptions) {
+  const { countNetwork } = await import("../../genotype/counts.ts");
+  const { imagenet = false } = options;
+  const {
+    channels = imagenet ? 48 : 36,
+    cells = imagenet ? 14 : 20,
+    classes = imagenet ? 1000 : 10,
+  } = options;
+  const { params, paramsWithAux, macs } = countNetwork(genotype, {
+    channels,
+    cells,
+    classes,
+    imageSize: imagenet ? 224 : 32,
+    imageChannels: 3,
+    stem: imagenet ? "imagenet" : "cifar",
+  });
+  return { normal: genotype.normal, reduce: genotype.reduce, params, paramsWithAux, macs };
+}
+
+async function draw(source: string, genotype: Genotype, options: ShowOptions): Promise<Outcome> {
+  const [{ drawCellSvg, drawCellText }, { formatPython }, { makeFolder, writeAtomic }] = await Promise.all([
+    import("../../genotype/draw.ts"),
+    import("../../genotype/parse.ts"),
+    import("../../run/files.ts"),
+  ]);
+  const json = await count(genotype, options);
+  const label = labelOf(source);
+  makeFolder(options.out);
+  const sections: string[] = [];
+  for (const cell of ["normal", "reduce"] as const) {
+    const [edges, concat] = [genotype[cell], genotype[`${cell}Concat`]];
+    const file = join(options.out, `${label}-${cell}.svg`);
+    writeAtomic(file, await drawCellSvg(edges, concat, `${label}, ${cell} cell`));
+    sections.push(`${cell} cell (drawn in ${file})\n${drawCellText(edges, concat)}`);
+  }
+  const number = (value: number) => value.toLocaleString("en-US");
+  const counts = [
+    `parameters      ${number(json.params)} (${number(json.paramsWithAux)} with the auxiliary head)`,
+    `multiply-adds   ${number(json.macs)} per image`,
+  ];
+  return { json, text: [...sections, formatPython(genotype), counts.join("\n")].join("\n\n") };
+}
+
+/** What the drawings are called after: the name, or the file's or folder's own. */
+function labelOf(source: string): string {
+  if (source === "-") return "genotype";
+  const name = /[({[]/.test(source) ? "genotype" : basename(source, extname(source));
+  return name.replace(/[^\w.-]/g, "_") || "genotype";
+}

@@ -1,0 +1,32 @@
+// `darts test`: measures a trained network of a run on the test images again.
+import { type Command, oneOf } from "../command.ts";
+
+/** The command. */
+export const test: Command = {
+  name: "test",
+  summary: "measure a trained network of a run on the test images",
+  arguments: [{ usage: "<run>", description: "folder of a run that has trained" }],
+  options: [
+    { usage: "--cell <name>", description: "which network of the run: found, random-1, …", default: "found" },
+    {
+      usage: "--checkpoint <best|last>",
+      description: "which state of it",
+      default: "last",
+      parse: oneOf("--checkpoint", ["best", "last"]),
+    },
+  ],
+  // The rest of the configuration is the run's own: changing it would measure another network.
+  configKeys: ["device", "threads", "data.path", "data.testImages"],
+  examples: [["darts test runs/first --checkpoint best", "top-1 and top-5 of its best state"]],
+  async action({ args, options, sources, reporter }) {
+    const [{ resolveConfig }, { openRun }] = await Promise.all([
+      import("../../config/load.ts"),
+      import("../../run/run-folder.ts"),
+    ]);
+    const { files, path } = openRun(args[0]!);
+    const config = resolveConfig({ ...sources, file: files.config });
+    const { testCommand } = await import("../../run/jobs.ts");
+    const { cell, checkpoint } = options as { cell: string; checkpoint: "best" | "last" };
+    return testCommand(config, { run: path, cell, checkpoint, reporter });
+  },
+};

@@ -1,0 +1,37 @@
+// `darts train`: trains a cell from scratch, whether found here, published, or drawn at random.
+import type { Command } from "../command.ts";
+import { NEW_RUN_OPTIONS, newRunOptions } from "./new-run.ts";
+
+/** The command. */
+export const train: Command = {
+  name: "train",
+  summary: "train a cell from scratch and measure it on the test images",
+  arguments: [
+    {
+      usage: "<cell>",
+      description: "run folder, genotype file, published name, random, or - for standard input",
+    },
+  ],
+  options: NEW_RUN_OPTIONS,
+  configKeys: "all",
+  examples: [
+    ["darts train runs/first", "the cell of that run, with that run's settings"],
+    ["darts train DARTS_V2 --preset quick", "a published cell"],
+    ["darts train random --preset quick --seed 3", "the random baseline"],
+  ],
+  async action(input) {
+    const cell = input.args[0]!;
+    const [{ resolveConfig }, { isRunFolder, openRun }] = await Promise.all([
+      import("../../config/load.ts"),
+      import("../../run/run-folder.ts"),
+    ]);
+    // A run's cell is trained as that run was set up, unless the command line names other settings.
+    const { preset, file } = input.sources;
+    const own = preset === undefined && file === undefined && isRunFolder(cell);
+    const config = resolveConfig(
+      own ? { ...input.sources, file: openRun(cell).files.config } : input.sources,
+    );
+    const { trainCommand } = await import("../../run/jobs.ts");
+    return trainCommand(config, { ...newRunOptions(input), cell });
+  },
+};

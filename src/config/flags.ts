@@ -1,0 +1,44 @@
+// Command-line flags of the configuration, derived from its keys so that no name is typed twice:
+// `search.batchSize` → `--search-batch-size <integer>`. They know nothing of the parser that reads them.
+import { type ConfigKey, configKeys, flagOf } from "./keys.ts";
+
+/** A flag that sets one key. */
+export interface ConfigFlag {
+  /** The key's dotted path. */
+  readonly path: string;
+  /** The flag with its placeholder: `--search-batch-size <integer>`. */
+  readonly usage: string;
+  /** What it sets, its choices and its default. */
+  readonly description: string;
+  /** Heading under which help lists it: the key's section. */
+  readonly heading: string;
+}
+
+/** The flags of every key, or of the given ones. */
+export function configFlags(paths: "all" | readonly string[] = "all"): ConfigFlag[] {
+  return configKeys()
+    .filter(({ path }) => paths === "all" || paths.includes(path))
+    .map((key) => ({
+      path: key.path,
+      usage: `${flagOf(key.path)} <${placeholder(key)}>`,
+      description: describe(key),
+      heading: heading(key.path),
+    }));
+}
+
+function placeholder({ kind, choices }: ConfigKey): string {
+  if (kind === "boolean") return "true|false";
+  if (kind === "text" && choices) return choices.join("|");
+  return kind;
+}
+
+function describe({ kind, choices, default: value, description }: ConfigKey): string {
+  const list = kind === "list" ? `, comma separated${choices ? ` (of ${choices.join(", ")})` : ""}` : "";
+  const text = Array.isArray(value) ? value.join(",") : String(value);
+  return `${description}${list}${value === null ? "" : ` (default: ${text})`}`;
+}
+
+function heading(path: string): string {
+  const section = path.includes(".") ? path.slice(0, path.indexOf(".")) : "general";
+  return `Configuration, ${section}:`;
+}

@@ -1,0 +1,139 @@
+// The configuration's keys as a flat list, read from the schema: what flags, messages and help are made of.
+// The schema is walked through its JSON Schema form, which is public and stable, not through zod's insides.
+import { z } from "zod";
+import { configSchema } from "./schema.ts";
+
+/** What kind of value a key takes. */
+export type KeyKind = "integer" | "number" | "text" | "boolean" | "list";
+
+/** One key of the configuration. */
+export interface ConfigKey {
+  /** Dotted path, for example `search.batchSize`. */
+  readonly path: string;
+  readonly kind: KeyKind;
+  readonly nullable: boolean;
+  /** The allowed words of a text, or of each item of a list; undefined when any text will do. */
+  readonly choices: readonly string[] | undefined;
+  readonly default: unknown;
+  readonly description: string;
+  /** The allowed values in words: "a whole number, at least 1". */
+  readonly expected: string;
+}
+
+/** The part of a JSON Schema node that this file reads. */
+interface SchemaNode {
+  type?: string | string[];
+  properties?: Record<string, SchemaNode>;
+  anyOf?: SchemaNode[];
+  items?: SchemaNode;
+  enum?: string[];
+  default?: unknown;
+  description?: string;
+  minimum?: number;
+  maximum?: number;
+  exclusiveMinimum?: number;
+  exclusiveMaximum?: number;
+  minItems?: number;
+}
+
+let keys: readonly ConfigKey[] | undefined;
+
+/** Every key of the configuration in the schema's order. */
+export function configKeys(): readonly ConfigKey[] {
+  keys ??= walk(z.toJSONSchema(configSchema, { io: "input" }) as SchemaNode, "");
+  return keys;
+}
+
+/** The key at a dotted path, or undefined. */
+export function configKey(path: string): ConfigKey | undefined {
+  return configKeys().find((key) => key.path === path);
+}
+
+/** The names of the sections: `data`, `space`, `search`, `train`. */
+export function configSections(): readonly string[] {
+  const sections = configKeys().flatMap(({ path }) =>
+    path.includes(".") ? [path.slice(0, path.indexOf("."))] : [],
+  );
+  return [...new Set(sections)];
+}
+
+/** The flag of a configuration key: `search.batchSize` → `--search-batch-size`. */
+export function flagOf(path: string): string {
+  return `--${path.replaceAll(".", "-").replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+}
+
+function walk(node: SchemaNode, prefix: string): ConfigKey[] {
+  return Object.entries(node.properties ?? {}).flatMap(([name, child]) =>
+    child.properties ? walk(child, `${prefix}${name}.`) : [describe(child, prefix + name)],
+  );
+}
+
+function describe(node: SchemaNode, path: string): ConfigKey {
+  const { value, nullable } = withoutNull(node);
+  const kind = kindOf(value, path);
+  const choices = value.items?.enum ?? value.enum;
+  const expected = nullable
+    ? `${expectation(value, kind, choices)}, or null`
+    : expectation(value, kind, choices);
+  return {
+    path,
+    kind,
+    nullable,
+    choices,
+    default: node.default,
+    description: node.description ?? "",
+    expected,
+  };
+}
+
+/** "Or null" is written as two types or as two nodes. */
+function withoutNull(node: SchemaNode): { value: SchemaNode; nullable: boolean } {
+  if (Array.isArray(node.type)) {
+    const type = node.type.find((name) => name !== "null")!;
+    return { value: { ...node, type }, nullable: node.type.includes("null") };
+  }
+  const value = node.anyOf?.find((option) => option.type !== "null") ?? node;
+  return { value, nullable: value !== node };
+}
+
+function kindOf(node: SchemaNode, path: string): KeyKind {
+  switch (node.type) {
+    case "integer":
+    case "number":
+    case "boolean":
+      return node.type;
+    case "string":
+      return "text";
+    case "array":
+      return "list";
+    default:
+      throw new Error(
+        `The configuration key ${path} has the schema type ${node.type}, which has no flag or text form.`,
+      );
+  }
+}
+
+function expectation(node: SchemaNode, kind: KeyKind, choices: readonly string[] | undefined): string {
+  switch (kind) {
+    case "integer":
+      return `a whole number${bounds(node)}`;
+    case "number":
+      return `a number${bounds(node)}`;
+    case "boolean":
+      return "true or false";
+    case "list":
+      return `a list${node.minItems ? ` of at least ${node.minItems}` : ""}${choices ? ` of: ${choices.join(", ")}` : ""}`;
+    case "text":
+      return choices ? `one of: ${choices.join(", ")}` : "a text";
+  }
+}
+
+/** Bounds in words; the largest safe integer, which zod adds to every integer, is no bound worth a word. */
+function bounds({ minimum, maximum, exclusiveMinimum, exclusiveMaximum }: SchemaNode): string {
+  const words: string[] = [];
+  if (minimum !== undefined && minimum !== Number.MIN_SAFE_INTEGER) words.push(`at least ${minimum}`);
+  if (exclusiveMinimum !== undefined) words.push(`above ${exclusiveMinimum}`);
+  if (maximum !== undefined && maximum !== Number.MAX_SAFE_INTEGER) words.push(`at most ${maximum}`);
+  if (exclusiveMaximum !== undefined) words.push(`below ${exclusiveMaximum}`);
+  return words.length ? `, ${words.join(" and ")}` : "";
+}

@@ -1,0 +1,93 @@
+// A run's configuration from its sources, weakest first: preset < YAML file < `--set` < flags.
+import { parse } from "yaml";
+import { UserError } from "../errors.ts";
+import { checkSettings, type Settings, suggestKey } from "./check.ts";
+import { readSettingsFile } from "./file.ts";
+import { type ConfigKey, configKey, configSections, flagOf } from "./keys.ts";
+import { findPreset } from "./presets.ts";
+import { type Config, configSchema } from "./schema.ts";
+
+/** Where settings come from; each source is optional. */
+export interface ConfigSources {
+  /** Name of a preset. */
+  readonly preset?: string | undefined;
+  /** Path of a YAML file. */
+  readonly file?: string | undefined;
+  /** `key=value` pairs; a value is YAML. */
+  readonly set?: readonly string[];
+  /** Values by dotted key, for example `{"search.epochs": "3"}`; a text is read as on the command line. */
+  readonly flags?: Readonly<Record<string, unknown>>;
+}
+
+/**
+ * The whole configuration: defaults, then preset, file, `--set` and flags over them. Throws a
+ * {@link UserError} that says where the mistake was written, what was got and what was expected.
+ */
+export function resolveConfig({ preset, file, set = [], flags = {} }: ConfigSources): Config {
+  const sources: Settings[] = [];
+  if (preset !== undefined) sources.push(findPreset(preset).settings as Settings);
+  if (file !== undefined) sources.push(readSettingsFile(file));
+  for (const assignment of set) sources.push(readAssignment(assignment));
+  for (const [path, value] of Object.entries(flags)) {
+    if (value !== undefined) sources.push(readFlag(path, value));
+  }
+  return configSchema.parse(sources.reduce(merge, {}));
+}
+
+function readAssignment(assignment: string): Settings {
+  const equals = assignment.indexOf("=");
+  const path = assignment.slice(0, equals).trim();
+  if (equals < 1) {
+    throw new UserError(`--set ${assignment}: expected key=value, for example --set search.epochs=3.`);
+  }
+  const key = configKey(path);
+  if (!key) {
+    const isSection = configSections().includes(path);
+    const advice = isSection ? ` ${path} is a section: name one of its keys.` : suggestKey(path);
+    throw new UserError(`--set ${assignment}: unknown key ${path}.${advice}`);
+  }
+  return checked(key, readValue(key, assignment.slice(equals + 1)), `--set ${assignment}`);
+}
+
+function readFlag(path: string, value: unknown): Settings {
+  const key = configKey(path);
+  if (!key) throw new Error(`There is no configuration key ${path} for a flag.`);
+  return checked(key, typeof value === "string" ? readValue(key, value) : value, `${flagOf(path)} ${value}`);
+}
+
+/**
+ * A value from the command line: YAML, but a text key takes the text as it stands (`data.name=1`), and a
+ * list may be written without brackets (`none,skip_connect`).
+ */
+function readValue(key: ConfigKey, text: string): unknown {
+  const value = parseYaml(text);
+  if (key.nullable && value === null) return null;
+  if (key.kind === "text") return typeof value === "string" ? value : text;
+  if (key.kind === "list" && typeof value === "string") return value.split(",").map((item) => item.trim());
+  return value ?? text;
+}
+
+function parseYaml(text: string): unknown {
+  try {
+    return parse(text, { logLevel: "silent" });
+  } catch {
+    return text; // not YAML: the schema then says what was expected
+  }
+}
+
+function checked(key: ConfigKey, value: unknown, where: string): Settings {
+  const [first, second] = key.path.split(".");
+  const settings: Settings = second === undefined ? { [first!]: value } : { [first!]: { [second]: value } };
+  checkSettings(settings, () => where);
+  return settings;
+}
+
+/** One level of sections is all there is; lists are replaced, not joined. */
+function merge(weak: Settings, strong: Settings): Settings {
+  const merged: Settings = { ...weak };
+  for (const [name, value] of Object.entries(strong)) {
+    const isSection = configSections().includes(name);
+    merged[name] = isSection ? { ...(merged[name] as Settings), ...(value as Settings) } : value;
+  }
+  return merged;
+}

@@ -1,0 +1,128 @@
+// Files that are whole or absent: written beside their place, flushed, then renamed into it.
+import {
+  closeSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from "node:fs";
+import { dirname } from "node:path";
+import { UserError } from "../errors.ts";
+
+/** What a file is written from: a text, bytes, or several pieces one after the other. */
+export type Content = string | Uint8Array | Iterable<Uint8Array>;
+
+let written = 0;
+
+/**
+ * Writes a file so that a reader, or a crash at any moment, finds either the old content or the new one.
+ * Throws a {@link UserError} naming the path when the disk is full or the place may not be written.
+ */
+export function writeAtomic(path: string, content: Content): void {
+  // In the same folder, because a rename is atomic only within one file system.
+  const temporary = `${path}.${process.pid}-${written++}.tmp`;
+  withPath("write", path, () => {
+    try {
+      writeFlushed(temporary, content);
+      renameSync(temporary, path);
+    } catch (error) {
+      rmSync(temporary, { force: true });
+      throw error;
+    }
+    flushFolder(dirname(path));
+  });
+}
+
+/** Makes a folder and its parents. */
+export function makeFolder(path: string): void {
+  withPath("make the folder", path, () => mkdirSync(path, { recursive: true }));
+}
+
+/** The text of a file; a {@link UserError} names the path and what it should have been. */
+export function readText(path: string, what = "a text file"): string {
+  return Buffer.from(readBytes(path, what)).toString("utf8");
+}
+
+/** The bytes of a file; a {@link UserError} names the path and what it should have been. */
+export function readBytes(path: string, what = "a file"): Uint8Array {
+  return withPath(`read (expected ${what})`, path, () => readFileSync(path));
+}
+
+/** The value in a JSON file; a {@link UserError} names the path when it is missing or not JSON. */
+export function readJson(path: string, what = "a JSON file"): unknown {
+  const text = readText(path, what);
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${path} is not JSON (${(error as Error).message}); expected ${what}.`);
+  }
+}
+
+/** Whether there is a folder at `path`. */
+export function isFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+}
+
+/** Runs a file operation; what the user can mend becomes a {@link UserError} with the path and the remedy. */
+export function withPath<T>(verb: string, path: string, operation: () => T): T {
+  try {
+    return operation();
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    const reason = code === undefined ? undefined : REASONS[code];
+    if (reason === undefined) throw error;
+    throw new UserError(`Cannot ${verb} ${path}: ${reason}`, { cause: error });
+  }
+}
+
+const REASONS: Readonly<Record<string, string>> = {
+  EACCES: "permission denied. Choose a place you may use, or change its permissions.",
+  EPERM: "the operation is not permitted. Choose a place you may use.",
+  EROFS: "the file system is read-only. Choose another place.",
+  ENOSPC: "no space is left on the disk. Free some and try again.",
+  EDQUOT: "the disk quota is used up. Free some space and try again.",
+  ENOENT: "there is no such file or folder.",
+  ENOTDIR: "a part of the path is a file, not a folder.",
+  EISDIR: "it is a folder, not a file.",
+  EEXIST: "a file of that name is in the way.",
+  ENAMETOOLONG: "the name is too long. Choose a shorter one.",
+};
+
+function writeFlushed(path: string, content: Content): void {
+  const file = openSync(path, "wx");
+  try {
+    for (const piece of pieces(content)) writeAll(file, piece);
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function pieces(content: Content): Iterable<Uint8Array> {
+  if (typeof content === "string") return [Buffer.from(content)];
+  return content instanceof Uint8Array ? [content] : content;
+}
+
+/** A write call may take only part of what it is given. */
+function writeAll(file: number, bytes: Uint8Array): void {
+  for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
+}
+
+/** Makes the rename itself last; file systems that cannot flush a folder (some network ones) are let be. */
+function flushFolder(path: string): void {
+  try {
+    const folder = openSync(path, "r");
+    try {
+      fsyncSync(folder);
+    } finally {
+      closeSync(folder);
+    }
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== "EINVAL" && code !== "EISDIR" && code !== "EPERM" && code !== "EACCES") throw error;
+  }
+}

@@ -1,0 +1,59 @@
+// What a long job (search, train, run, …) is given besides its configuration, and what it gives back.
+// The command line implements the reporter; the job knows no terminal.
+
+/** A running count of work that is shown while it is done. */
+export interface Progress {
+  /** Work done so far of the total, with figures to show: epoch, step, loss, accuracy. */
+  update(done: number, fields?: Readonly<Record<string, string | number>>): void;
+  /** One line that stays: an epoch's figures. */
+  line(text: string): void;
+  /** Ends the display. */
+  stop(): void;
+}
+
+/** Where a job says what it is doing. Never the place of its result. */
+export interface Reporter {
+  log(text: string): void;
+  /** Starts a progress display of `total` units of work. */
+  progress(title: string, total: number): Progress;
+}
+
+/** Options of a job that makes a run folder. */
+export interface NewRunOptions {
+  readonly root: string;
+  readonly name: string | undefined;
+  /** Preset the configuration started from, for the folder's name and the log. */
+  readonly preset: string | undefined;
+  readonly reporter: Reporter;
+}
+
+/** Options of `darts train`: the cell is named, and trained in a run folder of its own. */
+export interface TrainOptions extends NewRunOptions {
+  /** A published name, a genotype file, a run folder, `-` for standard input, or `random`. */
+  readonly cell: string;
+}
+
+/** Options of a job on an existing run folder. */
+export interface ExistingRunOptions {
+  readonly run: string;
+  readonly reporter: Reporter;
+}
+
+/** Options of `darts derive`. */
+export interface DeriveOptions extends ExistingRunOptions {
+  /** Epoch whose alphas are read, counted from 0; the last one when undefined. */
+  readonly epoch: number | undefined;
+}
+
+/** Options of `darts test`. */
+export interface TestOptions extends ExistingRunOptions {
+  /** Which network of the run: `found`, `random-1`, … */
+  readonly cell: string;
+  readonly checkpoint: "best" | "last";
+}
+
+/** A job's result: an object for `--json`, a text for people. */
+export interface JobResult {
+  readonly json: Readonly<Record<string, unknown>>;
+  readonly text: string;
+}

@@ -1,0 +1,154 @@
+// A run is a folder, and the folder is the truth: everything else can be rebuilt from it.
+// Nothing here deletes: a folder that holds something is refused, and the remedy is another name.
+import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { basename, join, resolve } from "node:path";
+import { formatConfig } from "../config/format.ts";
+import { resolveConfig } from "../config/load.ts";
+import type { Config } from "../config/schema.ts";
+import { UserError } from "../errors.ts";
+import { drawCellSvg } from "../genotype/draw.ts";
+import type { Genotype } from "../genotype/genotype.ts";
+import { formatJson, formatPython, parseGenotype } from "../genotype/parse.ts";
+import { isFolder, makeFolder, readJson, readText, withPath, writeAtomic } from "./files.ts";
+
+/** What lies where in a run's folder. */
+export const RUN_FILES = {
+  config: "config.yaml",
+  events: "events.jsonl",
+  checkpoints: "checkpoints",
+  genotype: "genotype.json",
+  genotypePython: "genotype.txt",
+  normalDrawing: "normal.svg",
+  reduceDrawing: "reduce.svg",
+  report: "report.json",
+} as const;
+
+/** A run's folder: its place, its configuration and the full paths of its files. */
+export interface RunFolder {
+  readonly name: string;
+  readonly path: string;
+  readonly config: Config;
+  readonly files: Readonly<Record<keyof typeof RUN_FILES, string>>;
+}
+
+/** How a new run's folder is named and where it lies. */
+export interface CreateRunOptions {
+  readonly config: Config;
+  /** Folder that holds the runs. */
+  readonly root?: string;
+  /** Name of the folder; without one it is `<date>-<time>-<label>`. */
+  readonly name?: string | undefined;
+  /** Preset or method, for the name that is made up. */
+  readonly label?: string;
+}
+
+/** Makes a fresh run folder with its config.yaml; throws a {@link UserError} when the name is taken. */
+export function createRun({ config, root = "runs", name, label }: CreateRunOptions): RunFolder {
+  if (name !== undefined) checkName(name);
+  makeFolder(root);
+  const path = name === undefined ? claimDated(root, label ?? config.search.method) : claim(join(root, name));
+  const run = describe(path, config);
+  makeFolder(run.files.checkpoints);
+  writeAtomic(run.files.config, formatConfig(config));
+  return run;
+}
+
+/** Opens an existing run's folder; throws a {@link UserError} when it is none or its config is missing or wrong. */
+export function openRun(path: string): RunFolder {
+  if (!isFolder(path)) throw new UserError(`There is no run folder ${path}; expected the folder of a run.`);
+  const config = join(path, RUN_FILES.config);
+  if (!existsSync(config)) {
+    throw new UserError(`${path} is not the folder of a run: it has no ${RUN_FILES.config}.`);
+  }
+  return describe(path, resolveConfig({ file: config }));
+}
+
+/** Whether `path` is the folder of a run. */
+export function isRunFolder(path: string): boolean {
+  return isFolder(path) && existsSync(join(path, RUN_FILES.config));
+}
+
+/**
+ * Writes a genotype as JSON and Python text and draws its cells. `prefix` keeps another cell of the same
+ * run apart: `random-1-` gives random-1-genotype.json and so on.
+ */
+export async function saveGenotype(run: RunFolder, genotype: Genotype, prefix = ""): Promise<void> {
+  const file = (name: string) => join(run.path, prefix + name);
+  writeAtomic(file(RUN_FILES.genotype), `${formatJson(genotype)}\n`);
+  writeAtomic(file(RUN_FILES.genotypePython), `${formatPython(genotype)}\n`);
+  const { normal, normalConcat, reduce, reduceConcat } = genotype;
+  writeAtomic(file(RUN_FILES.normalDrawing), await drawCellSvg(normal, normalConcat, "normal cell"));
+  writeAtomic(file(RUN_FILES.reduceDrawing), await drawCellSvg(reduce, reduceConcat, "reduction cell"));
+}
+
+/** The genotype that a run derived; a {@link UserError} says so when it has not derived one yet. */
+export function readGenotype(run: RunFolder, prefix = ""): Genotype {
+  const file = join(run.path, prefix + RUN_FILES.genotype);
+  if (!existsSync(file)) {
+    throw new UserError(
+      `The run ${run.path} has no ${basename(file)} yet; derive its cell: darts derive ${run.path}`,
+    );
+  }
+  return parseGenotype(readText(file, "a genotype"));
+}
+
+/** Writes the final report. */
+export function saveReport(run: RunFolder, report: Readonly<Record<string, unknown>>): void {
+  writeAtomic(run.files.report, `${JSON.stringify(report, null, 2)}\n`);
+}
+
+/** The final report; a {@link UserError} says so when the run has not got that far. */
+export function readReport(run: RunFolder): Record<string, unknown> {
+  if (!existsSync(run.files.report)) {
+    throw new UserError(`The run ${run.path} has no ${RUN_FILES.report}: it has not finished.`);
+  }
+  return readJson(run.files.report, "a report") as Record<string, unknown>;
+}
+
+function describe(path: string, config: Config): RunFolder {
+  const entries = Object.entries(RUN_FILES).map(([key, file]) => [key, join(path, file)]);
+  return {
+    name: basename(resolve(path)),
+    path,
+    config,
+    files: Object.fromEntries(entries) as RunFolder["files"],
+  };
+}
+
+function checkName(name: string): void {
+  if (/^[^/\\\0]+$/.test(name) && name !== "." && name !== "..") return;
+  throw new UserError(
+    `A run cannot be named ${JSON.stringify(name)}; expected a plain folder name without slashes.`,
+  );
+}
+
+/** Two runs may start in the same second: the second takes the next free name. */
+function claimDated(root: string, label: string): string {
+  const now = new Date();
+  const two = (number: number) => String(number).padStart(2, "0");
+  const date = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+  const base = `${date}-${two(now.getHours())}${two(now.getMinutes())}${two(now.getSeconds())}-${label}`;
+  for (let attempt = 1; ; attempt++) {
+    const path = join(root, attempt === 1 ? base : `${base}-${attempt}`);
+    if (tryMake(path)) return path;
+  }
+}
+
+function claim(path: string): string {
+  if (tryMake(path) || (isFolder(path) && readdirSync(path).length === 0)) return path;
+  throw new UserError(
+    `${path} is already there. Results are never overwritten: choose another --name, or move that folder away.`,
+  );
+}
+
+function tryMake(path: string): boolean {
+  try {
+    mkdirSync(path);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    return withPath("make the folder", path, () => {
+      throw error;
+    });
+  }
+}
