@@ -29,7 +29,6 @@ export interface SearchStepEvent {
   readonly step: number;
   readonly steps: number;
   readonly trainLoss: number;
-  readonly trainAccuracy: number | null;
   readonly validLoss: number | null;
   readonly learningRate: number;
   readonly ms: number;
@@ -65,21 +64,17 @@ export interface TrainStepEvent {
   readonly step: number;
   readonly steps: number;
   readonly trainLoss: number;
-  readonly trainAccuracy: number | null;
   readonly learningRate: number;
   readonly ms: number;
 }
 
-/** One epoch of training a derived network; test figures only where the epoch was measured on the test split. */
+/** One epoch of training a derived network. The test images are not looked at here: see the report. */
 export interface TrainEpochEvent {
   readonly type: "train-epoch";
   readonly cell: string;
   readonly epoch: number;
   readonly trainLoss: number;
   readonly trainAccuracy: number;
-  readonly testLoss: number | null;
-  readonly testTop1: number | null;
-  readonly testTop5: number | null;
   readonly learningRate: number;
   readonly dropPath: number;
   readonly seconds: number;

@@ -4,7 +4,8 @@ import { topCorrect } from "../nn/loss.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import { grad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
-import type { SearchStep, StepResult, TensorBatch } from "./method.ts";
+import type { TensorBatch } from "../train/batch-tensors.ts";
+import type { SearchStep, StepResult } from "./method.ts";
 import { unrolledGradient } from "./unrolled.ts";
 
 /** Moves the weights on the step's training batch: gradient, clipping of the weights only, SGD. */

@@ -13,18 +13,10 @@ import type { EdgeContext, EdgeModule } from "../space/mixed-op.ts";
 import type { Primitive } from "../space/primitives.ts";
 import type { Mixture } from "../space/supernet.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import type { TensorBatch } from "../train/batch-tensors.ts";
 
 /** What a forward pass is for: a method may mix differently in each. */
 export type Purpose = "weights" | "architecture" | "validation";
-
-/** Images and labels on the device. */
-export interface TensorBatch {
-  /** [N, C, H, W] */
-  readonly images: Tensor;
-  /** Class indices, [N], int64. */
-  readonly labels: Tensor;
-  readonly size: number;
-}
 
 /** What a step works on: the supernet's parameters and optimizers, and the batches of this step. */
 export interface SearchStep {

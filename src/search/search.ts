@@ -1,11 +1,10 @@
-// A search in progress: supernet, alphas, both optimizers and the batches, one step or one epoch at a time.
+// A search in progress: supernet, alphas, both optimizers and the batches, moved one step at a time.
 // It can be saved between any two steps and continued to the same bytes.
 import type { Config } from "../config/schema.ts";
-import { type Batch, type Batches, type BatchesState, createBatches } from "../data/batches.ts";
+import { type Batches, type BatchesState, createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { searchSplits } from "../data/splits.ts";
 import { UserError } from "../errors.ts";
-import type { Genotype } from "../genotype/genotype.ts";
 import { crossEntropy, topCorrect } from "../nn/loss.ts";
 import { Adam } from "../optim/adam.ts";
 import { cosine } from "../optim/schedule.ts";
@@ -14,7 +13,227 @@ import { Supernet } from "../space/supernet.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { fromBytes, type Tensor } from "../tensor/tensor.ts";
 import { toTensors } from "../train/batch-tensors.ts";
-import type { AlphaRows, Purpose, SearchMethod, SearchStep, StepResult, TensorBatch } from "./method.ts";
+import { optimizerTensors, part, type Snapshot } from "../train/snapshot.ts";
+import { addStep, emptyTotals, type Totals } from "../train/totals.ts";
+import type { Purpose, SearchMethod, StepResult } from "./method.ts";
 import { findMethod } from "./methods.ts";
+
+/** What {@link Search.validate} found: on images that the weights never saw, with running statistics. */
+export interface Validation {
+  readonly loss: number;
+  /** Top-1, 0…1. */
+  readonly accuracy: number;
+}
+
+/** Where a search stands, as plain JSON; the tensors are beside it in the {@link Snapshot}. */
+interface SearchState {
+  readonly epoch: number;
+  readonly step: number;
+  readonly totals: Totals;
+  readonly weightBatches: BatchesState;
+  readonly archBatches: BatchesState;
+  readonly weightSteps: number[];
+  readonly archSteps: number[];
+  readonly method: unknown;
+}
+
+/** A search of one configuration on one data set. Owns its tensors: call `dispose` at the end. */
+export class Search {
+  readonly method: SearchMethod;
+  readonly supernet: Supernet;
+  /** Finished epochs. */
+  epoch = 0;
+  /** Finished steps of the present epoch. */
+  step = 0;
+  /** Sums over the steps of the present epoch. */
+  totals: Totals = emptyTotals();
+  readonly stepsPerEpoch: number;
+  readonly #config: Config;
+  readonly #weightBatches: Batches;
+  readonly #archBatches: Batches;
+  /** The architecture split again, in order and as it is; absent when there is none apart (one-level). */
+  readonly #validBatches: Batches | undefined;
+  readonly #weightOptimizer: SGD;
+  readonly #archOptimizer: Adam;
+
+  constructor(config: Config, dataset: Omit<ImageDataset, "test">) {
+    this.#config = config;
+    const { search, space, data, device } = config;
+    const oneLevel = search.order === "joint" || search.order === "alternating";
+    const splits = searchSplits(dataset, { seed: config.seed, weightsShare: data.weightsShare, oneLevel });
+    const { mean, std, train } = dataset;
+    const { cropPadding, flip } = data;
+    const common = { mean, std, batchSize: search.batchSize, seed: config.seed };
+    const augmentation = { cropPadding, flip, cutout: search.cutout };
+    this.#weightBatches = createBatches(splits.weights, { ...common, augmentation, stream: "search/weights" });
+    this.#archBatches = createBatches(splits.architecture, { ...common, augmentation, stream: "search/architecture" });
+    this.#validBatches = oneLevel
+      ? undefined
+      : createBatches(splits.architecture, { ...common, augmentation: null, shuffle: false, stream: "search/validation" });
+    this.stepsPerEpoch = this.#weightBatches.batchesPerEpoch;
+
+    seed(config.seed);
+    this.method = findMethod(search.method).create({
+      nodes: space.nodes,
+      primitives: space.primitives,
+      epochs: search.epochs,
+      order: search.order,
+      archFromEpoch: search.archFromEpoch,
+      device,
+    });
+    this.supernet = new Supernet({
+      channels: search.channels,
+      cells: search.cells,
+      nodes: space.nodes,
+      primitives: space.primitives,
+      stemMultiplier: space.stemMultiplier,
+      imageChannels: train.channels,
+      classes: dataset.classes.length,
+      createEdge: this.method.createEdge,
+    }).to({ device });
+    seed(config.seed, device);
+    const { momentum, weightDecay, learningRate } = search;
+    this.#weightOptimizer = new SGD(this.supernet.parameters(), { learningRate, momentum, weightDecay });
+    this.#archOptimizer = new Adam([...this.method.alphas.values()], {
+      learningRate: search.archLearningRate,
+      betas: [search.archBeta1, search.archBeta2],
+      weightDecay: search.archWeightDecay,
+    });
+  }
+
+  get finished(): boolean {
+    return this.epoch >= this.#config.search.epochs;
+  }
+
+  /** The weights' learning rate in the present epoch. */
+  get learningRate(): number {
+    const { learningRate, learningRateMin, epochs } = this.#config.search;
+    return cosine(learningRate, learningRateMin, epochs, this.epoch);
+  }
+
+  /** Makes one step. Throws a {@link UserError} naming the step when the loss is no finite number. */
+  runStep(): StepResult {
+    if (this.step === 0) {
+      this.totals = emptyTotals();
+      this.method.beginEpoch?.(this.epoch);
+    }
+    this.#weightOptimizer.learningRate = this.learningRate;
+    const { device, search } = this.#config;
+    const result = scope(() => {
+      const trainBatch = toTensors(this.#weightBatches.next(), device);
+      const step = this.method.step({
+        epoch: this.epoch,
+        weights: this.#weightOptimizer.parameters,
+        buffers: this.supernet.buffers(),
+        alphas: this.#archOptimizer.parameters,
+        weightOptimizer: this.#weightOptimizer,
+        archOptimizer: this.#archOptimizer,
+        gradClip: search.gradClip,
+        device,
+        trainBatch,
+        archBatch: () => toTensors(this.#archBatches.next(), device),
+        forward: (batch, purpose) => this.#forward(batch.images, batch.labels, purpose),
+      });
+      addStep(this.totals, step.trainLoss, step.trainCorrect, trainBatch.size);
+      return step;
+    });
+    if (!Number.isFinite(result.trainLoss) || !Number.isFinite(result.archLoss ?? 0)) {
+      throw new UserError(
+        `The search diverged: the loss is ${Number.isFinite(result.trainLoss) ? result.archLoss : result.trainLoss} ` +
+          `at step ${this.step + 1} of epoch ${this.epoch + 1}, expected a finite number. ` +
+          "Lower search.learningRate or search.archLearningRate; the last good checkpoint is kept.",
+      );
+    }
+    this.step++;
+    return result;
+  }
+
+  /** Loss and accuracy on the architecture split with running statistics; undefined in a one-level search. */
+  validate(): Validation | undefined {
+    const batches = this.#validBatches;
+    if (!batches) return undefined;
+    const totals = emptyTotals();
+    this.supernet.eval();
+    try {
+      noGrad(() => {
+        for (const batch of batches.epoch()) {
+          scope(() => {
+            const { images, labels, size } = toTensors(batch, this.#config.device);
+            const { loss, logits } = this.#forward(images, labels, "validation");
+            addStep(totals, loss.item(), topCorrect(logits, labels, 1), size);
+          });
+        }
+      });
+    } finally {
+      this.supernet.train();
+    }
+    return { loss: totals.loss / totals.images, accuracy: totals.correct / totals.images };
+  }
+
+  /** Closes the epoch; returns whether the search is over, by its length or by the method's rule. */
+  endEpoch(validation: Validation | undefined): boolean {
+    const stop = this.method.endEpoch?.(this.epoch, validation?.accuracy) ?? false;
+    this.epoch++;
+    this.step = 0;
+    return stop || this.finished;
+  }
+
+  /** Everything that the next step depends on. The tensors are the live ones: write them before going on. */
+  snapshot(): Snapshot {
+    const { device } = this.#config;
+    const tensors = new Map<string, Tensor>();
+    for (const [name, tensor] of this.supernet.stateDict()) tensors.set(`weights/${name}`, tensor);
+    for (const [name, tensor] of this.method.alphas) tensors.set(`alphas/${name}`, tensor);
+    optimizerTensors(tensors, "weight-optimizer/", this.#weightOptimizer);
+    optimizerTensors(tensors, "arch-optimizer/", this.#archOptimizer);
+    const generator = generatorState(device);
+    tensors.set("generator", fromBytes(generator, [generator.length], { dtype: "uint8" }));
+    const state: SearchState = {
+      epoch: this.epoch,
+      step: this.step,
+      totals: { ...this.totals },
+      weightBatches: this.#weightBatches.state(),
+      archBatches: this.#archBatches.state(),
+      weightSteps: this.#weightOptimizer.steps(),
+      archSteps: this.#archOptimizer.steps(),
+      method: this.method.state?.() ?? null,
+    };
+    return { tensors, state };
+  }
+
+  /** Continues from a snapshot of a search with the same configuration and data. */
+  restore({ tensors, state }: Snapshot): void {
+    const saved = state as SearchState;
+    this.supernet.loadStateDict(part(tensors, "weights/"));
+    noGrad(() => {
+      for (const [name, alpha] of this.method.alphas) alpha.copy_(part(tensors, "alphas/").get(name)!);
+    });
+    this.#weightOptimizer.restore(part(tensors, "weight-optimizer/"), saved.weightSteps);
+    this.#archOptimizer.restore(part(tensors, "arch-optimizer/"), saved.archSteps);
+    this.#weightBatches.restore(saved.weightBatches);
+    this.#archBatches.restore(saved.archBatches);
+    this.method.restore?.(saved.method);
+    setGeneratorState(tensors.get("generator")!.toArray() as Uint8Array, this.#config.device);
+    this.epoch = saved.epoch;
+    this.step = saved.step;
+    this.totals = { ...saved.totals };
+  }
+
+  dispose(): void {
+    this.supernet.dispose();
+    for (const alpha of this.method.alphas.values()) alpha.dispose();
+    this.#weightOptimizer.dispose();
+    this.#archOptimizer.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  #forward(images: Tensor, labels: Tensor, purpose: Purpose): { logits: Tensor; loss: Tensor } {
+    const logits = this.supernet.forward(images, this.method.mixture(purpose));
+    return { logits, loss: crossEntropy(logits, labels) };
+  }
+}

@@ -1,5 +1,4 @@
 // `darts show`: draws a genotype and counts its network, without libtorch.
-import { existsSync } from "node:fs";
 import { basename, extname, join } from "node:path";
 import type { Genotype } from "../../genotype/genotype.ts";
 import { type Command, type Outcome, wholeNumber } from "../command.ts";
@@ -52,30 +51,12 @@ export const show: Command = {
   ],
   async action({ args, options }) {
     const source = args[0]!;
-    const genotype = await readSource(source);
+    const { readGenotypeSource } = await import("../../run/genotype-source.ts");
+    const genotype = await readGenotypeSource(source);
     const shape = options as unknown as ShowOptions;
     return shape.json ? { json: await count(genotype, shape), text: "" } : draw(source, genotype, shape);
   },
 };
-
-async function readSource(source: string): Promise<Genotype> {
-  const [{ findGenotype }, { parseGenotype }, files] = await Promise.all([
-    import("../../genotype/published.ts"),
-    import("../../genotype/parse.ts"),
-    import("../../run/files.ts"),
-  ]);
-  if (source === "-") return parseGenotype(await readStandardInput());
-  if (files.isFolder(source)) {
-    return parseGenotype(files.readText(join(source, "genotype.json"), "the genotype of a run"));
-  }
-  return existsSync(source) ? parseGenotype(files.readText(source, "a genotype")) : findGenotype(source);
-}
-
-async function readStandardInput(): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk as Buffer);
-  return Buffer.concat(chunks).toString("utf8");
-}
 
 async function count(genotype: Genotype, options: ShowOptions) {
   const { countNetwork } = await import("../../genotype/counts.ts");

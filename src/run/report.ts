@@ -1,0 +1,78 @@
+// The final report as people read it.
+import { drawCellText } from "../genotype/draw.ts";
+import type { Genotype } from "../genotype/genotype.ts";
+import { formatPython } from "../genotype/parse.ts";
+import { percent, type SearchOutcome } from "./search-job.ts";
+import type { TrainOutcome } from "./train-job.ts";
+
+/** What a run came to; report.json holds it. */
+export interface RunReport {
+  /** The run's folder. */
+  readonly run: string;
+  readonly search?: SearchOutcome;
+  readonly trained: readonly TrainOutcome[];
+  readonly testImages: number;
+  /** Who read the test images: only the measurements of trained networks. */
+  readonly testOpenedBy: readonly string[];
+}
+
+/** Both cells, drawn for a terminal. */
+export function cellText({ normal, normalConcat, reduce, reduceConcat }: Genotype): string {
+  return `normal cell\n${drawCellText(normal, normalConcat)}\n\nreduction cell\n${drawCellText(reduce, reduceConcat)}`;
+}
+
+/** The report as text. */
+export function reportText({ run, search, trained, testImages }: RunReport): string {
+  const sections: string[] = [];
+  const genotype = search?.genotype ?? trained[0]?.genotype;
+  if (genotype) sections.push(cellText(genotype), formatPython(genotype));
+  if (search) {
+    const accuracy = search.validAccuracy === null ? "" : `, supernet validation accuracy ${percent(search.validAccuracy)}`;
+    sections.push(`search: ${search.epochs} epochs in ${duration(search.seconds)}${accuracy}`);
+  }
+  if (trained.length > 0) sections.push(table(trained), `Accuracies on ${testImages} test images.`);
+  if (trained.length > 1) sections.push(comparison(trained));
+  sections.push(
+    `Everything lies in ${run}: config.yaml, events.jsonl, genotype.json, genotype.txt, normal.svg, reduce.svg, report.json` +
+      `${trained.length > 0 ? `, weights as ${trained.map(({ cell }) => `${cell}.safetensors`).join(", ")}` : ""}.`,
+  );
+  return sections.join("\n\n");
+}
+
+function table(trained: readonly TrainOutcome[]): string {
+  const header = ["cell", "parameters", "multiply-adds", "top-1", "top-5", "best top-1", "training"];
+  const rows = trained.map(({ cell, params, macs, last, best, seconds }) => [
+    cell,
+    params.toLocaleString("en-US"),
+    `${(macs / 1e6).toFixed(2)} M`,
+    percent(last.top1),
+    percent(last.top5),
+    percent(best.top1),
+    duration(seconds),
+  ]);
+  const all = [header, ...rows];
+  const widths = header.map((_, column) => Math.max(...all.map((row) => row[column].length)));
+  return all
+    .map((row) => row.map((text, i) => (i === 0 ? text.padEnd(widths[i]) : text.padStart(widths[i]))).join("  "))
+    .join("\n");
+}
+
+/** One pair of trainings is no proof: the sentence says what was seen, with the size of chance beside it. */
+function comparison([found, ...random]: readonly TrainOutcome[]): string {
+  const best = random.reduce((a, b) => (b.last.top1 > a.last.top1 ? b : a));
+  const gap = 100 * (found.last.top1 - best.last.top1);
+  const share = (found.last.top1 + best.last.top1) / 2;
+  const chance = 100 * Math.sqrt((2 * share * (1 - share)) / found.last.images);
+  return (
+    `The found cell is ${Math.abs(gap).toFixed(2)} points ${gap >= 0 ? "above" : "below"} ${best.cell}` +
+    ` (one training each; the standard error from the number of test images alone is ${chance.toFixed(2)} points).`
+  );
+}
+
+function duration(seconds: number): string {
+  if (seconds < 60) return `${seconds.toFixed(0)} s`;
+  const minutes = Math.floor(seconds / 60);
+  return minutes < 60
+    ? `${minutes} min ${String(Math.round(seconds % 60)).padStart(2, "0")} s`
+    : `${(seconds / 3600).toFixed(1)} h`;
+}

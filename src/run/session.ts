@@ -1,0 +1,92 @@
+// What every job that computes does first and last: threads and device, the data, the run's folder and log.
+import { cpus, totalmem } from "node:os";
+import type { Config } from "../config/schema.ts";
+import type { ImageDataset } from "../data/dataset.ts";
+import { loadDataset } from "../data/datasets.ts";
+import { testSplit, type SealedSplit } from "../data/splits.ts";
+import { UserError } from "../errors.ts";
+import { checkDevice, setThreads, torchVersion } from "../tensor/runtime.ts";
+import { type EventLog, openEvents } from "./events.ts";
+import type { NewRunOptions, Reporter } from "./job.ts";
+import { createRun, type RunFolder } from "./run-folder.ts";
+
+/** A run at work. */
+export interface Session {
+  readonly config: Config;
+  readonly run: RunFolder;
+  readonly events: EventLog;
+  readonly reporter: Reporter;
+  /** The data set without its test images: those come only from {@link Session.test}. */
+  readonly dataset: Omit<ImageDataset, "test">;
+  readonly test: SealedSplit;
+}
+
+/** The data of a configuration, its test images apart and sealed. */
+export interface SessionData {
+  readonly dataset: Omit<ImageDataset, "test">;
+  readonly test: SealedSplit;
+}
+
+/** Sets libtorch up as the configuration says; returns the threads it uses. */
+export function prepareRuntime(config: Config): number {
+  checkDevice(config.device);
+  return setThreads(config.threads);
+}
+
+/** Loads the data, fetching them on the first use. */
+export async function loadData(config: Config, reporter: Reporter): Promise<SessionData> {
+  const report = (line: string) => reporter.log(line);
+  const { test, ...dataset } = await loadDataset(config.data, { seed: config.seed, report });
+  if (dataset.train.height !== dataset.train.width) {
+    throw new UserError(
+      `Images of ${dataset.train.width}×${dataset.train.height} pixels; expected square ones. Set data.imageSize.`,
+    );
+  }
+  return { dataset, test: testSplit({ test }) };
+}
+
+/** Runs `work` in a fresh run folder. What stops it is logged as an event before it is thrown on. */
+export async function inNewRun<T>(
+  command: string,
+  config: Config,
+  { root, name, preset, reporter }: NewRunOptions,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  // Everything that can be wrong with the input is found before a folder is made.
+  const threads = prepareRuntime(config);
+  const data = await loadData(config, reporter);
+  const run = createRun({ config, root, name, label: preset });
+  reporter.log(`Run folder: ${run.path}`);
+  const events = openEvents(run.files.events);
+  try {
+    events.append({
+      type: "run-start",
+      command,
+      config,
+      versions: { node: process.version, libtorch: torchVersion() },
+      host: {
+        platform: `${process.platform}-${process.arch}`,
+        cpu: cpus()[0]?.model ?? "unknown",
+        cores: cpus().length,
+        memoryMB: Math.round(totalmem() / 2 ** 20),
+        threads,
+      },
+    });
+    return await work({ config, run, events, reporter, ...data });
+  } catch (error) {
+    events.append({ type: "error", message: (error as Error).message });
+    throw error;
+  } finally {
+    events.close();
+  }
+}
+
+/** Lets timers, signals and the progress display have their turn between two steps. */
+export function breathe(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
+/** Memory of the process in MB. */
+export function rssMB(): number {
+  return Math.round(process.memoryUsage().rss / 2 ** 20);
+}
