@@ -19,16 +19,25 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     description:
       "the whole job in minutes on two CPU cores: a small search and a short training on part of CIFAR-10",
     settings: {
-      data: { name: "cifar10", trainImages: 4000, testImages: 2000 },
-      search: { order: "first", channels: 4, cells: 5, epochs: 4, batchSize: 64 },
+      data: { name: "cifar10", trainImages: 10000, testImages: 2000 },
+      search: {
+        order: "first",
+        trainImages: 2560,
+        channels: 8,
+        cells: 3,
+        epochs: 6,
+        batchSize: 32,
+        // Few steps: the alphas must move further in each to leave their start.
+        archLearningRate: 3e-3,
+      },
       train: {
         channels: 8,
         cells: 5,
-        epochs: 6,
+        epochs: 5,
         batchSize: 64,
-        cutout: 8,
-        dropPath: 0.1,
-        auxiliary: true,
+        cutout: 0,
+        dropPath: 0,
+        auxiliary: false,
         randomCells: 1,
       },
     },

@@ -50,6 +50,10 @@ const search = z.strictObject({
     .enum(["first", "second", "joint", "alternating"])
     .default("first")
     .describe("first or second order bilevel; joint or alternating one-level on all training images"),
+  trainImages: positive
+    .nullable()
+    .default(null)
+    .describe("use only so many of the training images in the search, drawn by the seed"),
   channels: positive.default(16).describe("channels of the first supernet cell"),
   cells: positive.default(8).describe("cells of the supernet"),
   epochs: positive.default(50).describe("epochs of the search"),

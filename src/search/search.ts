@@ -3,12 +3,13 @@
 import type { Config } from "../config/schema.ts";
 import { type Batches, type BatchesState, createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
-import { searchSplits } from "../data/splits.ts";
+import { searchSplits, subset } from "../data/splits.ts";
 import { UserError } from "../errors.ts";
 import { crossEntropy, topCorrect } from "../nn/loss.ts";
 import { Adam } from "../optim/adam.ts";
 import { cosine } from "../optim/schedule.ts";
 import { SGD } from "../optim/sgd.ts";
+import { createGenerator } from "../random/generator.ts";
 import { Supernet } from "../space/supernet.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
@@ -62,8 +63,9 @@ export class Search {
     this.#config = config;
     const { search, space, data, device } = config;
     const oneLevel = search.order === "joint" || search.order === "alternating";
-    const splits = searchSplits(dataset, { seed: config.seed, weightsShare: data.weightsShare, oneLevel });
-    const { mean, std, train } = dataset;
+    const images = search.trainImages === null ? dataset.train : subset(dataset.train, search.trainImages, createGenerator(config.seed, "search/images"));
+    const splits = searchSplits({ train: images }, { seed: config.seed, weightsShare: data.weightsShare, oneLevel });
+    const { mean, std } = dataset;
     const { cropPadding, flip } = data;
     const common = { mean, std, batchSize: search.batchSize, seed: config.seed };
     const augmentation = { cropPadding, flip, cutout: search.cutout };
@@ -89,7 +91,7 @@ export class Search {
       nodes: space.nodes,
       primitives: space.primitives,
       stemMultiplier: space.stemMultiplier,
-      imageChannels: train.channels,
+      imageChannels: images.channels,
       classes: dataset.classes.length,
       createEdge: this.method.createEdge,
     }).to({ device });
