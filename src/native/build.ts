@@ -73,7 +73,15 @@ function flags(libtorch: Libtorch): string[] {
 function linkFlags(libtorch: Libtorch): string[] {
   const cuda = existsSync(join(libtorch.lib, "libtorch_cuda.so")) ? ["-ltorch_cuda"] : [];
   // --no-as-needed: the CUDA library registers its kernels only when it is loaded.
-  return [`-L${libtorch.lib}`, `-Wl,-rpath,${libtorch.lib}`, "-Wl,--no-as-needed", "-ltorch", "-ltorch_cpu", ...cuda, "-lc10"];
+  return [
+    `-L${libtorch.lib}`,
+    `-Wl,-rpath,${libtorch.lib}`,
+    "-Wl,--no-as-needed",
+    "-ltorch",
+    "-ltorch_cpu",
+    ...cuda,
+    "-lc10",
+  ];
 }
 
 function findCompiler(): string {
@@ -97,8 +105,15 @@ function run(command: string, args: string[]): Promise<void> {
     child.on("error", reject);
     child.on("close", (code) => {
       if (code === 0) return resolve();
-      const first = errors.split("\n").filter((line) => /error|undefined|cannot find/.test(line)).slice(0, 5);
-      reject(new UserError(`${command} failed (exit code ${code}):\n${(first.length ? first : [errors]).join("\n")}`));
+      const first = errors
+        .split("\n")
+        .filter((line) => /error|undefined|cannot find/.test(line))
+        .slice(0, 5);
+      reject(
+        new UserError(
+          `${command} failed (exit code ${code}):\n${(first.length ? first : [errors]).join("\n")}`,
+        ),
+      );
     });
   });
 }

@@ -70,11 +70,14 @@ function runProbe(problems: string[]): Probe | undefined {
     env: { ...process.env, DARTS_PROBE_THREADS: String(availableParallelism()) },
   });
   if (child.status !== 0) {
-    const reason = child.signal ? `was ended by ${child.signal}` : child.stderr.trim().split("\n").slice(-3).join("\n");
+    const reason = child.signal
+      ? `was ended by ${child.signal}`
+      : child.stderr.trim().split("\n").slice(-3).join("\n");
     problems.push(`libtorch does not load or compute in a child process: ${reason}`);
     return undefined;
   }
   const probe = JSON.parse(child.stdout) as Probe;
-  if (!probe.correct) problems.push("libtorch computes 1 + 1 wrongly: reinstall it, or name another one in LIBTORCH.");
+  if (!probe.correct)
+    problems.push("libtorch computes 1 + 1 wrongly: reinstall it, or name another one in LIBTORCH.");
   return probe;
 }

@@ -14,7 +14,8 @@ export async function setUp(report: (line: string) => void): Promise<void> {
 
 function findOrInstall(report: (line: string) => void): Libtorch {
   const named = process.env.DARTS_LIBTORCH || process.env.LIBTORCH || process.env.DARTS_PYTHON;
-  const missing = named || !existsSync("/usr/bin/dpkg-query") ? [] : PACKAGES.filter((name) => !isInstalled(name));
+  const missing =
+    named || !existsSync("/usr/bin/dpkg-query") ? [] : PACKAGES.filter((name) => !isInstalled(name));
   try {
     const found = locateLibtorch();
     // OpenBLAS beside a libtorch that is there makes it fast, not possible: a failure to add it is no error.
@@ -28,6 +29,7 @@ function findOrInstall(report: (line: string) => void): Libtorch {
 }
 
 function isInstalled(name: string): boolean {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg's own placeholder
   const query = spawnSync("dpkg-query", ["-W", "-f", "${db:Status-Status}", name], { encoding: "utf8" });
   return query.stdout === "installed";
 }
@@ -37,15 +39,20 @@ function install(packages: string[], report: (line: string) => void, required: b
   if (!root && spawnSync("sudo", ["--version"], { stdio: "ignore" }).status !== 0) {
     const message = `${packages.join(" and ")} must be installed, and that needs root or sudo.\n${WAYS_TO_PROVIDE_LIBTORCH}`;
     if (required) throw new UserError(message);
-    return report(`Going on without ${packages.join(" and ")}: computing will be slower.`);
+    report(`Going on without ${packages.join(" and ")}: computing will be slower.`);
+    return;
   }
   const apt = root ? ["apt-get"] : ["sudo", "apt-get"];
-  report(`Installing ${packages.join(" and ")} with ${apt.join(" ")} (about 200 MB to download, a minute or two) …`);
+  report(
+    `Installing ${packages.join(" and ")} with ${apt.join(" ")} (about 200 MB to download, a minute or two) …`,
+  );
   const env = { ...process.env, DEBIAN_FRONTEND: "noninteractive" };
   const run = (...args: string[]) =>
-    spawnSync(apt[0], [...apt.slice(1), ...args], { env, stdio: ["inherit", "ignore", "inherit"] }).status === 0;
+    spawnSync(apt[0], [...apt.slice(1), ...args], { env, stdio: ["inherit", "ignore", "inherit"] }).status ===
+    0;
   run("update", "-qq");
   if (run("install", "-y", "-qq", "--no-install-recommends", ...packages)) return;
-  if (required) throw new UserError(`apt-get could not install ${packages.join(" and ")}.\n${WAYS_TO_PROVIDE_LIBTORCH}`);
+  if (required)
+    throw new UserError(`apt-get could not install ${packages.join(" and ")}.\n${WAYS_TO_PROVIDE_LIBTORCH}`);
   report(`apt-get could not install ${packages.join(" and ")}: computing will be slower.`);
 }

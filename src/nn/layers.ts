@@ -59,7 +59,17 @@ export class Conv2d extends Layer {
 
   forward(x: Tensor): Tensor {
     const { weight, bias, stride, padding, dilation, groups } = this;
-    return aten.convolution.default(x, weight, bias ?? null, stride, padding, dilation, false, [0, 0], groups);
+    return aten.convolution.default(
+      x,
+      weight,
+      bias ?? null,
+      stride,
+      padding,
+      dilation,
+      false,
+      [0, 0],
+      groups,
+    );
   }
 }
 
@@ -113,7 +123,17 @@ export class BatchNorm2d extends Layer {
     const { weight, bias, running_mean, running_var, training, momentum, eps } = this;
     if (training) aten.add_.Scalar(this.num_batches_tracked, 1).dispose();
     // The last argument lets cuDNN choose its own kernel where there is one.
-    return aten.batch_norm.default(x, weight ?? null, bias ?? null, running_mean, running_var, training, momentum, eps, true);
+    return aten.batch_norm.default(
+      x,
+      weight ?? null,
+      bias ?? null,
+      running_mean,
+      running_var,
+      training,
+      momentum,
+      eps,
+      true,
+    );
   }
 }
 
@@ -124,8 +144,8 @@ export class ReLU extends Layer {
   }
 }
 
-/** Maximum over windows. */
-export class MaxPool2d extends Layer {
+/** Base of the poolings: a square window that moves over the padded image. */
+abstract class Pool2d extends Layer {
   readonly kernel: number;
   readonly stride: number;
   readonly padding: number;
@@ -136,25 +156,17 @@ export class MaxPool2d extends Layer {
     this.stride = stride;
     this.padding = padding;
   }
+}
 
+/** Maximum over windows. */
+export class MaxPool2d extends Pool2d {
   forward(x: Tensor): Tensor {
     return aten.max_pool2d.default(x, this.kernel, this.stride, this.padding);
   }
 }
 
 /** Mean over windows; padding does not count (count_include_pad = false), so a constant stays constant. */
-export class AvgPool2d extends Layer {
-  readonly kernel: number;
-  readonly stride: number;
-  readonly padding: number;
-
-  constructor(kernel: number, { stride = kernel, padding = 0 } = {}) {
-    super();
-    this.kernel = kernel;
-    this.stride = stride;
-    this.padding = padding;
-  }
-
+export class AvgPool2d extends Pool2d {
   forward(x: Tensor): Tensor {
     return aten.avg_pool2d.default(x, this.kernel, this.stride, this.padding, false, false);
   }

@@ -1,5 +1,6 @@
 // A layer is a plain class whose fields are parameters, buffers and layers. Parameters are found by walking
 // the fields, and their names are the paths of the fields: those of the reference PyTorch code.
+import { UserError } from "../errors.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { exchange, keep } from "../tensor/scope.ts";
 import { type DType, Parameter, Tensor } from "../tensor/tensor.ts";
@@ -54,16 +55,18 @@ export abstract class Module {
     const unknown = [...state.keys()].filter((name) => !own.has(name));
     if (missing.length > 0 || unknown.length > 0) {
       const some = (names: string[]) => `${names.slice(0, 3).join(", ")}${names.length > 3 ? ", …" : ""}`;
-      throw new Error(
-        `the weights are of another network: ${missing.length} missing (${some(missing)}), ` +
-          `${unknown.length} unknown (${some(unknown)})`,
+      throw new UserError(
+        `The weights are of another network: ${missing.length} missing (${some(missing)}), ` +
+          `${unknown.length} unknown (${some(unknown)}). Check the genotype, channels, cells, classes and auxiliary head.`,
       );
     }
     noGrad(() => {
       for (const [name, tensor] of own) {
         const source = state.get(name)!;
         if (source.shape.join() !== tensor.shape.join()) {
-          throw new Error(`${name}: got weights of shape [${source.shape}], expected [${tensor.shape}]`);
+          throw new UserError(
+            `The weights are of another network: ${name} has shape [${source.shape}], expected [${tensor.shape}].`,
+          );
         }
         tensor.copy_(source);
       }

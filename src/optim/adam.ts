@@ -27,15 +27,24 @@ export class Adam extends Optimizer {
     this.weightDecay = weightDecay;
   }
 
-  protected override update(parameter: Parameter, gradient: Tensor, state: Map<string, Tensor>, step: number): void {
+  protected override update(
+    parameter: Parameter,
+    gradient: Tensor,
+    state: Map<string, Tensor>,
+    step: number,
+  ): void {
     const [beta1, beta2] = this.betas;
     const g = this.weightDecay === 0 ? gradient : aten.add.Tensor(gradient, parameter, this.weightDecay);
     const like = { dtype: parameter.dtype, device: parameter.device };
     const mean = state.get("exp_avg") ?? this.remember(state, "exp_avg", zeros(parameter.shape, like));
-    const square = state.get("exp_avg_sq") ?? this.remember(state, "exp_avg_sq", zeros(parameter.shape, like));
+    const square =
+      state.get("exp_avg_sq") ?? this.remember(state, "exp_avg_sq", zeros(parameter.shape, like));
     aten.lerp_.Scalar(mean, g, 1 - beta1);
     aten.addcmul_.default(aten.mul_.Scalar(square, beta2), g, g, 1 - beta2);
-    const deviation = aten.sqrt.default(square).div(Math.sqrt(1 - beta2 ** step)).add(this.eps);
+    const deviation = aten.sqrt
+      .default(square)
+      .div(Math.sqrt(1 - beta2 ** step))
+      .add(this.eps);
     aten.addcdiv_.default(parameter, mean, deviation, -this.learningRate / (1 - beta1 ** step));
   }
 }

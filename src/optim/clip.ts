@@ -8,7 +8,9 @@ import type { Gradients } from "./optimizer.ts";
 /** The L2 norm of all gradients taken together. */
 export function globalNorm(gradients: Gradients): number {
   return scope(() => {
-    const norms = gradients.filter((g): g is Tensor => g !== undefined).map((g) => aten.linalg_vector_norm.default(g, 2));
+    const norms = gradients
+      .filter((g): g is Tensor => g !== undefined)
+      .map((g) => aten.linalg_vector_norm.default(g, 2));
     return norms.length === 0 ? 0 : aten.linalg_vector_norm.default(aten.stack.default(norms, 0), 2).item();
   });
 }

@@ -36,7 +36,12 @@ export abstract class Optimizer {
   }
 
   /** One parameter's step; `step` counts from 1. New state tensors are kept by {@link remember}. */
-  protected abstract update(parameter: Parameter, gradient: Tensor, state: Map<string, Tensor>, step: number): void;
+  protected abstract update(
+    parameter: Parameter,
+    gradient: Tensor,
+    state: Map<string, Tensor>,
+    step: number,
+  ): void;
 
   /** Keeps a tensor as state under `name`. */
   protected remember(state: Map<string, Tensor>, name: string, value: Tensor): Tensor {
@@ -52,7 +57,8 @@ export abstract class Optimizer {
   /** All state tensors, as `index.name`, for a checkpoint. */
   tensors(): Map<string, Tensor> {
     const all = new Map<string, Tensor>();
-    for (const [i, state] of this.#state.entries()) for (const [name, value] of state) all.set(`${i}.${name}`, value);
+    for (const [i, state] of this.#state.entries())
+      for (const [name, value] of state) all.set(`${i}.${name}`, value);
     return all;
   }
 
@@ -64,12 +70,15 @@ export abstract class Optimizer {
   /** Continues from a checkpoint's tensors (copied) and step counts. */
   restore(tensors: ReadonlyMap<string, Tensor>, steps: readonly number[]): void {
     if (steps.length !== this.parameters.length) {
-      throw new Error(`the optimizer's state is for ${steps.length} parameters, expected ${this.parameters.length}`);
+      throw new Error(
+        `the optimizer's state is for ${steps.length} parameters, expected ${this.parameters.length}`,
+      );
     }
     this.dispose();
     for (const [key, value] of tensors) {
       const [index, name] = key.split(".");
-      this.remember(this.#state[Number(index)], name, value.clone());
+      const { device } = this.parameters[Number(index)];
+      this.remember(this.#state[Number(index)], name, value.to({ device }).clone());
     }
     for (const [i, count] of steps.entries()) this.#steps[i] = count;
   }

@@ -9,7 +9,8 @@ import { isFolder, readText } from "./files.ts";
 /** The genotype that `source` names; `-` reads standard input. Throws a UserError that says what is wrong with it. */
 export async function readGenotypeSource(source: string): Promise<Genotype> {
   if (source === "-") return parseGenotype(await readStandardInput());
-  if (isFolder(source)) return parseGenotype(readText(join(source, "genotype.json"), "the genotype of a run"));
+  if (isFolder(source))
+    return parseGenotype(readText(join(source, "genotype.json"), "the genotype of a run"));
   return existsSync(source) ? parseGenotype(readText(source, "a genotype")) : findGenotype(source);
 }
 

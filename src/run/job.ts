@@ -50,6 +50,8 @@ export interface TestOptions extends ExistingRunOptions {
   /** Which network of the run: `found`, `random-1`, … */
   readonly cell: string;
   readonly checkpoint: "best" | "last";
+  /** A safetensors file to take the weights from instead. */
+  readonly weights: string | undefined;
 }
 
 /** A job's result: an object for `--json`, a text for people. */

@@ -14,7 +14,7 @@ import { costOf } from "./costs.ts";
 import { readEvents, type SearchEpochEvent } from "./events.ts";
 import { readGenotypeSource } from "./genotype-source.ts";
 import type { DeriveOptions, JobResult, NewRunOptions, TestOptions, TrainOptions } from "./job.ts";
-import { cellText, reportText, type RunReport } from "./report.ts";
+import { cellText, type RunReport, reportText } from "./report.ts";
 import { openRun, readGenotype, saveGenotype, saveReport } from "./run-folder.ts";
 import { percent, runSearch } from "./search-job.ts";
 import { inNewRun, loadData, prepareRuntime, type Session } from "./session.ts";
@@ -51,8 +51,8 @@ export async function trainCommand(config: Config, options: TrainOptions): Promi
 export async function testCommand(config: Config, options: TestOptions): Promise<JobResult> {
   const { cell, checkpoint, reporter } = options;
   const run = openRun(options.run);
-  const path = join(run.files.checkpoints, `${cell}-${checkpoint}.safetensors`);
-  if (!existsSync(path)) {
+  const path = options.weights ?? join(run.files.checkpoints, `${cell}-${checkpoint}.safetensors`);
+  if (options.weights === undefined && !existsSync(path)) {
     throw new UserError(
       `The run ${options.run} has no trained network '${cell}' (${path} is missing). Train it: darts train ${options.run}`,
     );
@@ -64,11 +64,16 @@ export async function testCommand(config: Config, options: TestOptions): Promise
   scope(() => network.loadStateDict(loadWeights(path)));
   const { mean, std } = dataset;
   const { batchSize } = config.train;
-  const measured = evaluate(network, test.open("darts test"), { mean, std, batchSize, device: config.device });
+  const measured = evaluate(network, test.open("darts test"), {
+    mean,
+    std,
+    batchSize,
+    device: config.device,
+  });
   const text =
-    `${cell} (${checkpoint}) on ${measured.images} test images: ` +
+    `${cell} (${options.weights ?? checkpoint}) on ${measured.images} test images: ` +
     `top-1 ${percent(measured.top1)}, top-5 ${percent(measured.top5)}, loss ${measured.loss.toFixed(4)}`;
-  return { json: { run: options.run, cell, checkpoint, ...measured }, text };
+  return { json: { run: options.run, cell, weights: path, ...measured }, text };
 }
 
 /** Derives the genotype from the alphas that a search logged. */
@@ -87,7 +92,9 @@ export async function deriveCommand(config: Config, { run: path, epoch }: Derive
 
 function findEpoch(events: SearchEpochEvent[], epoch: number | undefined, path: string): SearchEpochEvent {
   if (events.length === 0) {
-    throw new UserError(`${path} has no finished epoch of a search: search first, with darts search or darts run.`);
+    throw new UserError(
+      `${path} has no finished epoch of a search: search first, with darts search or darts run.`,
+    );
   }
   const found = epoch === undefined ? events.at(-1) : events.find((event) => event.epoch === epoch);
   if (found) return found;
@@ -103,7 +110,12 @@ async function trainRandom(session: Session, index: number): Promise<TrainOutcom
 }
 
 function finish({ run, events, test }: Session, outcome: Pick<RunReport, "search" | "trained">): JobResult {
-  const report: RunReport = { ...outcome, run: run.path, testImages: test.count, testOpenedBy: test.openedBy };
+  const report: RunReport = {
+    ...outcome,
+    run: run.path,
+    testImages: test.count,
+    testOpenedBy: test.openedBy,
+  };
   const json = { ...report };
   events.append({ type: "report", report: json });
   saveReport(run, json);

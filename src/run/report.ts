@@ -27,7 +27,8 @@ export function reportText({ run, search, trained, testImages }: RunReport): str
   const genotype = search?.genotype ?? trained[0]?.genotype;
   if (genotype) sections.push(cellText(genotype), formatPython(genotype));
   if (search) {
-    const accuracy = search.validAccuracy === null ? "" : `, supernet validation accuracy ${percent(search.validAccuracy)}`;
+    const accuracy =
+      search.validAccuracy === null ? "" : `, supernet validation accuracy ${percent(search.validAccuracy)}`;
     sections.push(`search: ${search.epochs} epochs in ${duration(search.seconds)}${accuracy}`);
   }
   if (trained.length > 0) sections.push(table(trained), `Accuracies on ${testImages} test images.`);
@@ -53,7 +54,9 @@ function table(trained: readonly TrainOutcome[]): string {
   const all = [header, ...rows];
   const widths = header.map((_, column) => Math.max(...all.map((row) => row[column].length)));
   return all
-    .map((row) => row.map((text, i) => (i === 0 ? text.padEnd(widths[i]) : text.padStart(widths[i]))).join("  "))
+    .map((row) =>
+      row.map((text, i) => (i === 0 ? text.padEnd(widths[i]) : text.padStart(widths[i]))).join("  "),
+    )
     .join("\n");
 }
 

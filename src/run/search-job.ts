@@ -1,7 +1,7 @@
 // The search as a job: steps with progress and events, a checkpoint and the genotype of the moment every epoch.
 import { join } from "node:path";
-import { alphaStatistics } from "../genotype/statistics.ts";
 import type { Genotype } from "../genotype/genotype.ts";
+import { alphaStatistics } from "../genotype/statistics.ts";
 import { Search } from "../search/search.ts";
 import { liveTensors } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
@@ -79,7 +79,9 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
       rssMB: rssMB(),
       liveTensors: liveTensors(),
     });
-    const figures = validation ? `validation accuracy ${percent(validation.accuracy)}` : "one-level: no validation";
+    const figures = validation
+      ? `validation accuracy ${percent(validation.accuracy)}`
+      : "one-level: no validation";
     progress.line(
       `epoch ${epoch + 1}/${config.search.epochs} · loss ${trainLoss.toFixed(3)} · ${figures} · ` +
         `skips in the normal cell ${normal.skips}`,
@@ -93,7 +95,13 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
   progress.stop();
   const genotype = search.method.derive();
   await saveGenotype(run, genotype);
-  events.append({ type: "derive", cell: "found", epoch: search.epoch - 1, genotype, ...costOf(genotype, session) });
+  events.append({
+    type: "derive",
+    cell: "found",
+    epoch: search.epoch - 1,
+    genotype,
+    ...costOf(genotype, session),
+  });
   return { genotype, validAccuracy, epochs: search.epoch, seconds: (performance.now() - started) / 1000 };
 }
 

@@ -3,7 +3,7 @@ import { cpus, totalmem } from "node:os";
 import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { loadDataset } from "../data/datasets.ts";
-import { testSplit, type SealedSplit } from "../data/splits.ts";
+import { type SealedSplit, testSplit } from "../data/splits.ts";
 import { UserError } from "../errors.ts";
 import { checkDevice, setThreads, torchVersion } from "../tensor/runtime.ts";
 import { type EventLog, openEvents } from "./events.ts";

@@ -2,8 +2,8 @@
 // the only look at the test images.
 import { join } from "node:path";
 import type { Genotype } from "../genotype/genotype.ts";
-import { createGenerator } from "../random/generator.ts";
 import { randomGenotype } from "../genotype/random.ts";
+import { createGenerator } from "../random/generator.ts";
 import { liveTensors } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Evaluation, evaluate } from "../train/evaluate.ts";
@@ -46,7 +46,16 @@ export async function runTraining(session: Session, genotype: Genotype, cell: st
       const trainLoss = training.runStep();
       const { epoch, step, totals, learningRate, stepsPerEpoch } = training;
       const ms = Math.round(performance.now() - stepStarted);
-      events.append({ type: "train-step", cell, epoch, step: step - 1, steps: stepsPerEpoch, trainLoss, learningRate, ms });
+      events.append({
+        type: "train-step",
+        cell,
+        epoch,
+        step: step - 1,
+        steps: stepsPerEpoch,
+        trainLoss,
+        learningRate,
+        ms,
+      });
       progress.update(epoch * stepsPerEpoch + step, {
         epoch: `${epoch + 1}/${epochs}`,
         loss: totals.loss / totals.images,
@@ -72,7 +81,9 @@ export async function runTraining(session: Session, genotype: Genotype, cell: st
       rssMB: rssMB(),
       liveTensors: liveTensors(),
     });
-    progress.line(`epoch ${epoch + 1}/${epochs} · loss ${trainLoss.toFixed(3)} · training accuracy ${percent(trainAccuracy)}`);
+    progress.line(
+      `epoch ${epoch + 1}/${epochs} · loss ${trainLoss.toFixed(3)} · training accuracy ${percent(trainAccuracy)}`,
+    );
     scope(() => saveCheckpoint(file("last"), training.snapshot()));
     if (trainLoss < bestLoss) {
       bestLoss = trainLoss;

@@ -9,7 +9,11 @@ import type { AlphaRows, MethodContext, SearchMethod, SearchStep, StepResult } f
 
 /** Alphas near zero, [edges, primitives]: 1e-3 times standard normal numbers, so that no candidate leads. */
 export function createAlphas({ nodes, primitives, device }: MethodContext): Parameter {
-  return new Parameter(randn([edgeOffset(nodes), primitives.length]).mul(1e-3).to({ device }));
+  return new Parameter(
+    randn([edgeOffset(nodes), primitives.length])
+      .mul(1e-3)
+      .to({ device }),
+  );
 }
 
 /** The method of the DARTS paper. */

@@ -63,17 +63,36 @@ export class Search {
     this.#config = config;
     const { search, space, data, device } = config;
     const oneLevel = search.order === "joint" || search.order === "alternating";
-    const images = search.trainImages === null ? dataset.train : subset(dataset.train, search.trainImages, createGenerator(config.seed, "search/images"));
-    const splits = searchSplits({ train: images }, { seed: config.seed, weightsShare: data.weightsShare, oneLevel });
+    const images =
+      search.trainImages === null
+        ? dataset.train
+        : subset(dataset.train, search.trainImages, createGenerator(config.seed, "search/images"));
+    const splits = searchSplits(
+      { train: images },
+      { seed: config.seed, weightsShare: data.weightsShare, oneLevel },
+    );
     const { mean, std } = dataset;
     const { cropPadding, flip } = data;
     const common = { mean, std, batchSize: search.batchSize, seed: config.seed };
     const augmentation = { cropPadding, flip, cutout: search.cutout };
-    this.#weightBatches = createBatches(splits.weights, { ...common, augmentation, stream: "search/weights" });
-    this.#archBatches = createBatches(splits.architecture, { ...common, augmentation, stream: "search/architecture" });
+    this.#weightBatches = createBatches(splits.weights, {
+      ...common,
+      augmentation,
+      stream: "search/weights",
+    });
+    this.#archBatches = createBatches(splits.architecture, {
+      ...common,
+      augmentation,
+      stream: "search/architecture",
+    });
     this.#validBatches = oneLevel
       ? undefined
-      : createBatches(splits.architecture, { ...common, augmentation: null, shuffle: false, stream: "search/validation" });
+      : createBatches(splits.architecture, {
+          ...common,
+          augmentation: null,
+          shuffle: false,
+          stream: "search/validation",
+        });
     this.stepsPerEpoch = this.#weightBatches.batchesPerEpoch;
 
     seed(config.seed);

@@ -87,7 +87,9 @@ function virtualWeights({ weights, trainLoss }: BilevelProblem, step: VirtualSte
     return noGrad(() =>
       weights.map((w, i) => {
         const buffer = momentumBuffer?.(i);
-        const terms = [gradients[i], buffer?.mul(momentum), w.mul(weightDecay)].filter((term) => term !== undefined);
+        const terms = [gradients[i], buffer?.mul(momentum), w.mul(weightDecay)].filter(
+          (term) => term !== undefined,
+        );
         return w.sub(terms.reduce((a, b) => a.add(b)).mul(learningRate));
       }),
     );
@@ -100,7 +102,9 @@ function shifted(weights: readonly Tensor[], v: readonly (Tensor | undefined)[],
 }
 
 function alphaGradientAt(problem: BilevelProblem, weights: readonly Tensor[]): (Tensor | undefined)[] {
-  return withWeights(problem.weights, weights, () => scope(() => grad([problem.trainLoss()], problem.alphas)));
+  return withWeights(problem.weights, weights, () =>
+    scope(() => grad([problem.trainLoss()], problem.alphas)),
+  );
 }
 
 /** Runs `fn` with other values behind the weights' handles; afterwards the handles stand for their own again. */
@@ -111,7 +115,11 @@ function withWeights<T>(weights: readonly Parameter[], values: readonly Tensor[]
 
 /** Runs `fn` on copies of the buffers. */
 function withBuffersRestored<T>(buffers: readonly Tensor[], fn: () => T): T {
-  return exchanged(buffers, noGrad(() => buffers.map((buffer) => buffer.clone())), fn);
+  return exchanged(
+    buffers,
+    noGrad(() => buffers.map((buffer) => buffer.clone())),
+    fn,
+  );
 }
 
 function exchanged<T>(handles: readonly Tensor[], values: readonly Tensor[], fn: () => T): T {

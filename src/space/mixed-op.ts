@@ -26,7 +26,9 @@ export abstract class EdgeModule extends Module {
 /** A candidate as the supernet holds it: without scale and shift, pooling followed by batch normalisation. */
 export function supernetOperation(primitive: Primitive, channels: number, stride: number): Layer {
   const operation = OPERATIONS[primitive](channels, stride, false);
-  return primitive.includes("pool") ? new Sequential(operation, new BatchNorm2d(channels, { affine: false })) : operation;
+  return primitive.includes("pool")
+    ? new Sequential(operation, new BatchNorm2d(channels, { affine: false }))
+    : operation;
 }
 
 /** Σₖ weights[k] · opₖ(x). */

@@ -35,7 +35,9 @@ export class NetworkCell extends Module {
     this.edges = reduction ? genotype.reduce : genotype.normal;
     this.concat = reduction ? genotype.reduceConcat : genotype.normalConcat;
     [this.preprocess0, this.preprocess1] = preprocessing(inputs, channels, { afterReduction, affine: true });
-    this._ops = this.edges.map(([op, source]) => OPERATIONS[op](channels, reduction && source < 2 ? 2 : 1, true));
+    this._ops = this.edges.map(([op, source]) =>
+      OPERATIONS[op](channels, reduction && source < 2 ? 2 : 1, true),
+    );
   }
 
   forward(s0: Tensor, s1: Tensor, drop: DropPath): Tensor {
@@ -44,7 +46,10 @@ export class NetworkCell extends Module {
       for (let i = 0; i < this.edges.length; i += 2) {
         states.push(this.#path(i, states, drop).add(this.#path(i + 1, states, drop)));
       }
-      return cat(this.concat.map((index) => states[index]), 1);
+      return cat(
+        this.concat.map((index) => states[index]),
+        1,
+      );
     });
   }
 
@@ -102,7 +107,8 @@ export class Network extends Module {
       let [s0, s1] = this.#stems(images);
       for (const [i, cell] of this.cells.entries()) {
         [s0, s1] = [s1, cell.forward(s0, s1, drop)];
-        if (this.training && i === this.#auxiliaryAt(this.cells.length)) auxiliary = this.auxiliary_head?.forward(s1);
+        if (this.training && i === this.#auxiliaryAt(this.cells.length))
+          auxiliary = this.auxiliary_head?.forward(s1);
       }
       return { logits: this.classifier.forward(globalAveragePool(s1)), auxiliary };
     });

@@ -9,21 +9,24 @@ import type { Primitive } from "./primitives.ts";
 /** Builds the operation of an edge: `channels` in and out, stride 1 or 2, batch norm with or without scale and shift. */
 export type OperationBuilder = (channels: number, stride: number, affine: boolean) => Layer;
 
-/** ReLU, convolution, batch normalisation: what maps a cell's inputs to its channels. */
-export class ReLUConvBN extends Layer {
+/** Layers one after the other under the name `op`, as the reference code holds its operations. */
+class Chain extends Layer {
   readonly op: Sequential;
 
-  constructor(inChannels: number, outChannels: number, affine: boolean) {
+  constructor(...layers: Layer[]) {
     super();
-    this.op = new Sequential(
-      new ReLU(),
-      new Conv2d(inChannels, outChannels, 1),
-      new BatchNorm2d(outChannels, { affine }),
-    );
+    this.op = new Sequential(...layers);
   }
 
   forward(x: Tensor): Tensor {
     return this.op.forward(x);
+  }
+}
+
+/** ReLU, 1×1 convolution, batch normalisation: what maps a cell's inputs to its channels. */
+export class ReLUConvBN extends Chain {
+  constructor(inChannels: number, outChannels: number, affine: boolean) {
+    super(new ReLU(), new Conv2d(inChannels, outChannels, 1), new BatchNorm2d(outChannels, { affine }));
   }
 }
 
@@ -58,44 +61,35 @@ export class FactorizedReduce extends Layer {
   }
 }
 
+/** ReLU, depthwise convolution, 1×1 convolution, batch normalisation. */
+function separableUnit(
+  channels: number,
+  kernel: number,
+  { stride, dilation, affine }: { stride: number; dilation: number; affine: boolean },
+): Layer[] {
+  const padding = ((kernel - 1) / 2) * dilation;
+  return [
+    new ReLU(),
+    new Conv2d(channels, channels, kernel, { stride, padding, dilation, groups: channels }),
+    new Conv2d(channels, channels, 1),
+    new BatchNorm2d(channels, { affine }),
+  ];
+}
+
 /** Depthwise-separable convolution, twice; the first one carries the stride. */
-export class SepConv extends Layer {
-  readonly op: Sequential;
-
+export class SepConv extends Chain {
   constructor(channels: number, kernel: number, stride: number, affine: boolean) {
-    super();
-    const padding = (kernel - 1) / 2;
-    const unit = (step: number) => [
-      new ReLU(),
-      new Conv2d(channels, channels, kernel, { stride: step, padding, groups: channels }),
-      new Conv2d(channels, channels, 1),
-      new BatchNorm2d(channels, { affine }),
-    ];
-    this.op = new Sequential(...unit(stride), ...unit(1));
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.op.forward(x);
+    super(
+      ...separableUnit(channels, kernel, { stride, dilation: 1, affine }),
+      ...separableUnit(channels, kernel, { stride: 1, dilation: 1, affine }),
+    );
   }
 }
 
 /** Depthwise-separable convolution with dilation 2, once. */
-export class DilConv extends Layer {
-  readonly op: Sequential;
-
+export class DilConv extends Chain {
   constructor(channels: number, kernel: number, stride: number, affine: boolean) {
-    super();
-    const padding = kernel - 1;
-    this.op = new Sequential(
-      new ReLU(),
-      new Conv2d(channels, channels, kernel, { stride, padding, dilation: 2, groups: channels }),
-      new Conv2d(channels, channels, 1),
-      new BatchNorm2d(channels, { affine }),
-    );
-  }
-
-  forward(x: Tensor): Tensor {
-    return this.op.forward(x);
+    super(...separableUnit(channels, kernel, { stride, dilation: 2, affine }));
   }
 }
 
@@ -122,7 +116,8 @@ export class Zero extends Layer {
 
   forward(x: Tensor): Tensor {
     const { stride } = this;
-    const kept = stride === 1 ? x : aten.slice.Tensor(aten.slice.Tensor(x, 2, 0, null, stride), 3, 0, null, stride);
+    const kept =
+      stride === 1 ? x : aten.slice.Tensor(aten.slice.Tensor(x, 2, 0, null, stride), 3, 0, null, stride);
     return kept.mul(0);
   }
 }

@@ -77,7 +77,9 @@ export class SupernetCell extends Module {
       const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
       for (let node = 0; node < this.nodes; node++) {
         const first = edgeOffset(node);
-        states.push(states.map((state, j) => this.#edge(first + j, state, mixture)).reduce((a, b) => a.add(b)));
+        states.push(
+          states.map((state, j) => this.#edge(first + j, state, mixture)).reduce((a, b) => a.add(b)),
+        );
       }
       return cat(states.slice(2), 1);
     });
@@ -154,7 +156,12 @@ export function cellPlaces({
   for (let i = 0; i < cells; i++) {
     const reduction = isReduction(i, cells);
     if (reduction) own *= 2;
-    places.push({ channels: own, inputs, reduction, afterReduction: places[i - 1]?.reduction ?? afterReduction });
+    places.push({
+      channels: own,
+      inputs,
+      reduction,
+      afterReduction: places[i - 1]?.reduction ?? afterReduction,
+    });
     inputs = [inputs[1], (reduction ? widths.reduce : widths.normal) * own];
   }
   return places;

@@ -44,7 +44,8 @@ function bind(name: string, overload: string): Operator {
     return (a, b, c) => wrapOne(torch.call(index, un(a), un(b), un(c)));
   }
   return (...args) => {
-    if (args.length > parameters) throw new TypeError(`${label}: got ${args.length} arguments, it takes ${parameters}`);
+    if (args.length > parameters)
+      throw new TypeError(`${label}: got ${args.length} arguments, it takes ${parameters}`);
     return wrap(torch.call(index, ...args.map(un)), isTensor);
   };
 }

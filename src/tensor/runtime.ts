@@ -1,7 +1,7 @@
 // What libtorch keeps for the whole process: threads, devices, its random generators, the count of live tensors.
 import { availableParallelism } from "node:os";
-import { native } from "../native/binding.ts";
 import { UserError } from "../errors.ts";
+import { native } from "../native/binding.ts";
 import { fromBytes, Tensor } from "./tensor.ts";
 
 /** Sets the threads that libtorch computes on; 0 stands for one for each core. Returns how many it uses. */
@@ -20,7 +20,9 @@ export function checkDevice(name: string): string {
   const known = devices();
   const full = name === "cuda" ? "cuda:0" : name;
   if (known.includes(full)) return full;
-  throw new UserError(`Unknown device '${name}'; this libtorch has ${known.join(", ")}. Set device to one of them.`);
+  throw new UserError(
+    `Unknown device '${name}'; this libtorch has ${known.join(", ")}. Set device to one of them.`,
+  );
 }
 
 /** libtorch's release, as it says itself. */

@@ -36,7 +36,9 @@ export function scope<T>(fn: () => T): T {
   try {
     const result = fn();
     if (result instanceof Promise) {
-      throw new TypeError("scope: the function returned a promise; a scope must end before its tensors are awaited");
+      throw new TypeError(
+        "scope: the function returned a promise; a scope must end before its tensors are awaited",
+      );
     }
     if (result !== undefined && result !== null) release(result, inner);
     return result;
@@ -55,7 +57,10 @@ export function keep<T extends Tensor>(tensor: T): T {
 
 /** Puts a tensor that was just made under the care of the current scope, or of the net. */
 export function track(tensor: Tensor): void {
-  if (current === undefined) return toNet(tensor);
+  if (current === undefined) {
+    toNet(tensor);
+    return;
+  }
   tensor.owner = current;
   current.tensors.push(tensor);
 }

@@ -38,7 +38,9 @@ export class Tensor {
   /** The slot, for `operation`; throws when the tensor was freed. @internal */
   use(operation: string): Slot {
     if (this.slot === 0) {
-      throw new Error(`${operation}: a tensor it was given was freed before; keep() it, or return it from its scope`);
+      throw new Error(
+        `${operation}: a tensor it was given was freed before; keep() it, or return it from its scope`,
+      );
     }
     return this.slot;
   }
@@ -224,11 +226,17 @@ export function scalar(value: number, options?: TensorOptions): Tensor {
   return tensor([value], [], options);
 }
 
-export function zeros(shape: readonly number[], { dtype = "float32", device = "cpu" }: TensorOptions = {}): Tensor {
+export function zeros(
+  shape: readonly number[],
+  { dtype = "float32", device = "cpu" }: TensorOptions = {},
+): Tensor {
   return aten.zeros.default(shape, dtype, null, device);
 }
 
-export function ones(shape: readonly number[], { dtype = "float32", device = "cpu" }: TensorOptions = {}): Tensor {
+export function ones(
+  shape: readonly number[],
+  { dtype = "float32", device = "cpu" }: TensorOptions = {},
+): Tensor {
   return aten.ones.default(shape, dtype, null, device);
 }
 
@@ -241,7 +249,10 @@ export function full(
 }
 
 /** Standard normal numbers from libtorch's generator of the device. */
-export function randn(shape: readonly number[], { dtype = "float32", device = "cpu" }: TensorOptions = {}): Tensor {
+export function randn(
+  shape: readonly number[],
+  { dtype = "float32", device = "cpu" }: TensorOptions = {},
+): Tensor {
   return aten.randn.default(shape, dtype, null, device);
 }
 

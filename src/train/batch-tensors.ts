@@ -16,5 +16,9 @@ export interface TensorBatch {
 export function toTensors({ images, labels, shape, size }: Batch, device: string): TensorBatch {
   using rows = fromBytes(images, shape, { device });
   using narrow = fromBytes(labels, [size], { dtype: "int32", device });
-  return { images: aten.contiguous.default(rows, "channels_last"), labels: narrow.to({ dtype: "int64" }), size };
+  return {
+    images: aten.contiguous.default(rows, "channels_last"),
+    labels: narrow.to({ dtype: "int64" }),
+    size,
+  };
 }

@@ -20,7 +20,12 @@ export interface Evaluation {
 export function evaluate(
   network: Network,
   view: View,
-  { mean, std, batchSize, device }: Pick<ImageDataset, "mean" | "std"> & { batchSize: number; device: string },
+  {
+    mean,
+    std,
+    batchSize,
+    device,
+  }: Pick<ImageDataset, "mean" | "std"> & { batchSize: number; device: string },
 ): Evaluation {
   const batches = createBatches(view, {
     mean,

@@ -11,7 +11,8 @@ export interface Snapshot {
 /** The entries of `tensors` below `prefix`, by the rest of their names. */
 export function part(tensors: ReadonlyMap<string, Tensor>, prefix: string): Map<string, Tensor> {
   const found = new Map<string, Tensor>();
-  for (const [name, tensor] of tensors) if (name.startsWith(prefix)) found.set(name.slice(prefix.length), tensor);
+  for (const [name, tensor] of tensors)
+    if (name.startsWith(prefix)) found.set(name.slice(prefix.length), tensor);
   return found;
 }
 

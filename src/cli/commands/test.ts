@@ -14,6 +14,10 @@ export const test: Command = {
       default: "last",
       parse: oneOf("--checkpoint", ["best", "last"]),
     },
+    {
+      usage: "--weights <file>",
+      description: "weights from a safetensors file instead, such as PyTorch writes for the same cell",
+    },
   ],
   // The rest of the configuration is the run's own: changing it would measure another network.
   configKeys: ["device", "threads", "data.path", "data.testImages"],
@@ -26,7 +30,11 @@ export const test: Command = {
     const { files, path } = openRun(args[0]!);
     const config = resolveConfig({ ...sources, file: files.config });
     const { testCommand } = await import("../../run/jobs.ts");
-    const { cell, checkpoint } = options as { cell: string; checkpoint: "best" | "last" };
-    return testCommand(config, { run: path, cell, checkpoint, reporter });
+    const { cell, checkpoint, weights } = options as {
+      cell: string;
+      checkpoint: "best" | "last";
+      weights?: string;
+    };
+    return testCommand(config, { run: path, cell, checkpoint, weights, reporter });
   },
 };
