@@ -4,7 +4,9 @@ import { existsSync } from "node:fs";
 
 const main = new URL("../dist/src/cli/main.js", import.meta.url);
 if (!existsSync(main)) {
-  process.stderr.write("darts: not built yet (no dist/ folder). Run `npm run setup` in the project folder first.\n");
+  process.stderr.write(
+    "darts: not built yet (no dist/ folder). Run `npm run setup` in the project folder first.\n",
+  );
   process.exit(2);
 }
 process.setSourceMapsEnabled?.(true);

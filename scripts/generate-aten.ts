@@ -72,7 +72,8 @@ for (const schema of native().schemas().sort()) {
   // A required argument may not follow an optional one in TypeScript.
   const required = args.findLastIndex((arg) => !arg?.includes("?:"));
   const list = args.map((arg, i) => (i < required ? arg?.replace("?:", ":") : arg)).join(", ");
-  const result = returned.length === 0 ? "void" : returned.length === 1 ? returned[0] : `[${returned.join(", ")}]`;
+  const result =
+    returned.length === 0 ? "void" : returned.length === 1 ? returned[0] : `[${returned.join(", ")}]`;
   const lines = overloads.get(name) ?? [];
   lines.push(`${overload}(${list}): ${result?.replace("readonly ", "")};`);
   overloads.set(name, lines);

@@ -2,7 +2,7 @@
 // Plain JavaScript without dependencies, because it runs before anything is installed.
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -15,7 +15,8 @@ function fail(message) {
 }
 
 const [major, minor] = process.versions.node.split(".").map(Number);
-if (major < 20 || (major === 20 && minor < 19)) fail(`Node ${process.versions.node} is too old: 20.19 or newer is needed.`);
+if (major < 20 || (major === 20 && minor < 19))
+  fail(`Node ${process.versions.node} is too old: 20.19 or newer is needed.`);
 
 /** Runs `work` unless it succeeded before for the same `inputs`. */
 function once(name, inputs, present, work) {
@@ -46,14 +47,27 @@ function sources() {
   return [readFileSync(join(project, "tsconfig.json")), ...lines.sort()].join("\n");
 }
 
-once("packages", readFileSync(join(project, "package-lock.json")), existsSync(join(project, "node_modules", "typescript")), () => {
-  say("Installing npm packages …");
-  run("npm", ["ci", "--no-audit", "--no-fund"], "npm could not install the packages: check the network and try again");
-});
+once(
+  "packages",
+  readFileSync(join(project, "package-lock.json")),
+  existsSync(join(project, "node_modules", "typescript")),
+  () => {
+    say("Installing npm packages …");
+    run(
+      "npm",
+      ["ci", "--no-audit", "--no-fund"],
+      "npm could not install the packages: check the network and try again",
+    );
+  },
+);
 
 once("compiled", sources(), existsSync(join(project, "dist", "src", "native", "setup.js")), () => {
   say("Compiling TypeScript …");
-  run(process.execPath, [join("node_modules", "typescript", "bin", "tsc"), "-p", "."], "The TypeScript does not compile");
+  run(
+    process.execPath,
+    [join("node_modules", "typescript", "bin", "tsc"), "-p", "."],
+    "The TypeScript does not compile",
+  );
 });
 
 const { setUp } = await import("../dist/src/native/setup.js");

@@ -24,8 +24,12 @@ function testsBelow(path) {
 
 const wanted = process.argv.slice(2);
 const files = (wanted.length > 0 ? wanted : ["."]).flatMap(testsBelow).sort();
-const child = spawnSync(process.execPath, ["--enable-source-maps", "--test", "--test-concurrency=2", ...files], {
-  cwd: project,
-  stdio: "inherit",
-});
+const child = spawnSync(
+  process.execPath,
+  ["--enable-source-maps", "--test", "--test-concurrency=2", ...files],
+  {
+    cwd: project,
+    stdio: "inherit",
+  },
+);
 process.exit(child.status ?? 1);

@@ -107,12 +107,14 @@ function version(): string {
   return (JSON.parse(manifest) as { version: string }).version;
 }
 
-/** `darts show … | head -1` closes our pipe early: that is no error. */
+/**
+ * `darts show … | head -1` closes our pipe early: that is no error. What was asked for is still done: a run
+ * whose messages nobody reads any more goes on to its end, because its result is its folder.
+ */
 function quietPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
-      process.exit();
+      if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_DESTROYED") throw error;
     });
   }
 }

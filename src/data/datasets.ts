@@ -1,5 +1,6 @@
 // The table of data sets, and the way to load the one that a configuration names.
 import { nearest } from "../config/nearest.ts";
+import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import { createGenerator } from "../random/generator.ts";
 import { cacheFolder } from "./cache.ts";
@@ -19,14 +20,8 @@ export const DATASETS: Readonly<Record<string, DatasetEntry>> = {
   folder: IMAGE_FOLDER,
 };
 
-/** What says which images to load: the `data` section of a configuration. */
-export interface DataRequest {
-  readonly name: string;
-  readonly path: string | null;
-  readonly imageSize: number | null;
-  readonly trainImages: number | null;
-  readonly testImages: number | null;
-}
+/** What says which images to load: a part of a configuration's `data` section. */
+export type DataRequest = Pick<Config["data"], "name" | "path" | "imageSize" | "trainImages" | "testImages">;
 
 /** The table row of that name; an unknown name is a {@link UserError} that says the nearest one. */
 export function datasetEntry(name: string): DatasetEntry {

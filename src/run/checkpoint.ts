@@ -1,9 +1,9 @@
 // Checkpoints: a search's or a training's snapshot as one safetensors file, written whole or not at all.
 // The weights in it carry the reference implementation's names below `weights/`.
 import { UserError } from "../errors.ts";
+import { part, type Snapshot } from "../optim/snapshot.ts";
 import { scope } from "../tensor/scope.ts";
 import { type DType, fromBytes, type Tensor } from "../tensor/tensor.ts";
-import { part, type Snapshot } from "../train/snapshot.ts";
 import { type Dtype, loadSafetensors, saveSafetensors, type TensorData } from "./safetensors.ts";
 
 const FORMAT = "darts-checkpoint-1";

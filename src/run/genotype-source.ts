@@ -1,6 +1,7 @@
 // The ways to name a genotype on a command line: published name, text, file, run folder, or standard input.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { UserError } from "../errors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { parseGenotype } from "../genotype/parse.ts";
 import { findGenotype } from "../genotype/published.ts";
@@ -9,9 +10,19 @@ import { isFolder, readText } from "./files.ts";
 /** The genotype that `source` names; `-` reads standard input. Throws a UserError that says what is wrong with it. */
 export async function readGenotypeSource(source: string): Promise<Genotype> {
   if (source === "-") return parseGenotype(await readStandardInput());
-  if (isFolder(source))
-    return parseGenotype(readText(join(source, "genotype.json"), "the genotype of a run"));
-  return existsSync(source) ? parseGenotype(readText(source, "a genotype")) : findGenotype(source);
+  if (isFolder(source)) return parseGenotype(readText(genotypeIn(source), "the genotype of a run"));
+  if (existsSync(source)) return parseGenotype(readText(source, "a genotype"));
+  // A name has no slash and a text has a bracket: what is left was meant as a path.
+  if (/^[^[({]*\/[^[({]*$/.test(source)) throw new UserError(`There is no file or folder ${source}.`);
+  return findGenotype(source);
+}
+
+function genotypeIn(folder: string): string {
+  const path = join(folder, "genotype.json");
+  if (existsSync(path)) return path;
+  throw new UserError(
+    `${path}: there is no such file. If ${folder} is a run that has searched, derive its cell: darts derive ${folder}`,
+  );
 }
 
 async function readStandardInput(): Promise<string> {

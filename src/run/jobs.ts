@@ -41,8 +41,8 @@ export function searchCommand(config: Config, options: NewRunOptions): Promise<J
 export async function trainCommand(config: Config, options: TrainOptions): Promise<JobResult> {
   const named = options.cell === "random" ? undefined : await readGenotypeSource(options.cell);
   return inNewRun("train", config, options, async (session) => {
+    await saveGenotype(session.run, named ?? randomCell(session, 1));
     if (!named) return finish(session, { trained: [await trainRandom(session, 1)] });
-    await saveGenotype(session.run, named);
     return finish(session, { trained: [await runTraining(session, named, "found")] });
   });
 }

@@ -8,6 +8,7 @@ import { UserError } from "../errors.ts";
 import { checkDevice, setThreads, torchVersion } from "../tensor/runtime.ts";
 import { type EventLog, openEvents } from "./events.ts";
 import type { NewRunOptions, Reporter } from "./job.ts";
+import { checkConfig, checkData } from "./preflight.ts";
 import { createRun, type RunFolder } from "./run-folder.ts";
 
 /** A run at work. */
@@ -47,14 +48,17 @@ export async function loadData(config: Config, reporter: Reporter): Promise<Sess
 
 /** Runs `work` in a fresh run folder. What stops it is logged as an event before it is thrown on. */
 export async function inNewRun<T>(
-  command: string,
+  command: "run" | "search" | "train",
   config: Config,
   { root, name, preset, reporter }: NewRunOptions,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   // Everything that can be wrong with the input is found before a folder is made.
+  const plan = { searches: command !== "train", trains: command !== "search" };
+  checkConfig(config, plan);
   const threads = prepareRuntime(config);
   const data = await loadData(config, reporter);
+  checkData(config, data.dataset, plan);
   const run = createRun({ config, root, name, label: preset });
   reporter.log(`Run folder: ${run.path}`);
   const events = openEvents(run.files.events);
@@ -74,11 +78,18 @@ export async function inNewRun<T>(
     });
     return await work({ config, run, events, reporter, ...data });
   } catch (error) {
-    events.append({ type: "error", message: (error as Error).message });
+    logError(events, error);
     throw error;
   } finally {
     events.close();
   }
+}
+
+/** A disk too full for this event as well must not hide what went wrong first. */
+function logError(events: EventLog, error: unknown): void {
+  try {
+    events.append({ type: "error", message: (error as Error).message });
+  } catch {}
 }
 
 /** Lets timers, signals and the progress display have their turn between two steps. */

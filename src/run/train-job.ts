@@ -3,11 +3,11 @@
 import { join } from "node:path";
 import type { Genotype } from "../genotype/genotype.ts";
 import { randomGenotype } from "../genotype/random.ts";
+import { part } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
 import { liveTensors } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Evaluation, evaluate } from "../train/evaluate.ts";
-import { part } from "../train/snapshot.ts";
 import { Training } from "../train/training.ts";
 import { loadCheckpoint, saveCheckpoint, saveWeights } from "./checkpoint.ts";
 import { costOf } from "./costs.ts";

@@ -1,10 +1,11 @@
 // The steps that methods are put together from: one for the weights, one for the alphas (first or second order),
 // and one for both at once (DARTS, algorithm 1 and the one-level ablation).
+
+import type { TensorBatch } from "../data/batch-tensors.ts";
 import { topCorrect } from "../nn/loss.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import { grad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
-import type { TensorBatch } from "../train/batch-tensors.ts";
 import type { SearchStep, StepResult } from "./method.ts";
 import { unrolledGradient } from "./unrolled.ts";
 

@@ -3,16 +3,20 @@
 // One-level: `joint` moves both by one pass, `alternating` takes turns, both on all training images (section 2.3).
 import { deriveGenotype } from "../genotype/discretize.ts";
 import { edgeOffset } from "../genotype/genotype.ts";
+import { scope } from "../tensor/scope.ts";
 import { Parameter, randn } from "../tensor/tensor.ts";
 import { firstOrderStep, jointStep, secondOrderStep, weightStep } from "./bilevel.ts";
 import type { AlphaRows, MethodContext, SearchMethod, SearchStep, StepResult } from "./method.ts";
 
 /** Alphas near zero, [edges, primitives]: 1e-3 times standard normal numbers, so that no candidate leads. */
 export function createAlphas({ nodes, primitives, device }: MethodContext): Parameter {
-  return new Parameter(
-    randn([edgeOffset(nodes), primitives.length])
-      .mul(1e-3)
-      .to({ device }),
+  return scope(
+    () =>
+      new Parameter(
+        randn([edgeOffset(nodes), primitives.length])
+          .mul(1e-3)
+          .to({ device }),
+      ),
   );
 }
 

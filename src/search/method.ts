@@ -6,6 +6,8 @@
 //   order of steps, one-level, attacks, penalties               step          (DARTS, GDAS, SNAS, SDARTS, FairDARTS)
 //   temperatures, decisions, warm-up, early stops               beginEpoch, endEpoch   (GDAS, SGAS, RobustDARTS)
 //   derivation rule                                             derive
+
+import type { TensorBatch } from "../data/batch-tensors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { SGD } from "../optim/sgd.ts";
@@ -13,7 +15,6 @@ import type { EdgeContext, EdgeModule } from "../space/mixed-op.ts";
 import type { Primitive } from "../space/primitives.ts";
 import type { Mixture } from "../space/supernet.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
-import type { TensorBatch } from "../train/batch-tensors.ts";
 
 /** What a forward pass is for: a method may mix differently in each. */
 export type Purpose = "weights" | "architecture" | "validation";

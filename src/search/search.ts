@@ -1,23 +1,23 @@
 // A search in progress: supernet, alphas, both optimizers and the batches, moved one step at a time.
 // It can be saved between any two steps and continued to the same bytes.
 import type { Config } from "../config/schema.ts";
+import { toTensors } from "../data/batch-tensors.ts";
 import { type Batches, type BatchesState, createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
-import { searchSplits, subset } from "../data/splits.ts";
+import { type SearchSplits, searchSplits, subset } from "../data/splits.ts";
 import { UserError } from "../errors.ts";
 import { crossEntropy, topCorrect } from "../nn/loss.ts";
+import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
 import { Adam } from "../optim/adam.ts";
 import { cosine } from "../optim/schedule.ts";
 import { SGD } from "../optim/sgd.ts";
+import { optimizerTensors, part, type Snapshot } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
 import { Supernet } from "../space/supernet.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import { fromBytes, type Tensor } from "../tensor/tensor.ts";
-import { toTensors } from "../train/batch-tensors.ts";
-import { optimizerTensors, part, type Snapshot } from "../train/snapshot.ts";
-import { addStep, emptyTotals, type Totals } from "../train/totals.ts";
 import type { Purpose, SearchMethod, StepResult } from "./method.ts";
 import { findMethod } from "./methods.ts";
 
@@ -38,6 +38,24 @@ interface SearchState {
   readonly weightSteps: number[];
   readonly archSteps: number[];
   readonly method: unknown;
+}
+
+/**
+ * The images of a search: those that train the weights and those that move the alphas (one-level: all for both).
+ * Throws a {@link UserError} when there are not enough.
+ */
+export function splitsFor(config: Config, { train }: Pick<ImageDataset, "train">): SearchSplits {
+  const { seed, search, data } = config;
+  const images =
+    search.trainImages === null
+      ? train
+      : subset(train, search.trainImages, createGenerator(seed, "search/images"));
+  const { weightsShare } = data;
+  return searchSplits({ train: images }, { seed, weightsShare, oneLevel: isOneLevel(config) });
+}
+
+function isOneLevel({ search }: Config): boolean {
+  return search.order === "joint" || search.order === "alternating";
 }
 
 /** A search of one configuration on one data set. Owns its tensors: call `dispose` at the end. */
@@ -62,15 +80,7 @@ export class Search {
   constructor(config: Config, dataset: Omit<ImageDataset, "test">) {
     this.#config = config;
     const { search, space, data, device } = config;
-    const oneLevel = search.order === "joint" || search.order === "alternating";
-    const images =
-      search.trainImages === null
-        ? dataset.train
-        : subset(dataset.train, search.trainImages, createGenerator(config.seed, "search/images"));
-    const splits = searchSplits(
-      { train: images },
-      { seed: config.seed, weightsShare: data.weightsShare, oneLevel },
-    );
+    const splits = splitsFor(config, dataset);
     const { mean, std } = dataset;
     const { cropPadding, flip } = data;
     const common = { mean, std, batchSize: search.batchSize, seed: config.seed };
@@ -85,7 +95,7 @@ export class Search {
       augmentation,
       stream: "search/architecture",
     });
-    this.#validBatches = oneLevel
+    this.#validBatches = isOneLevel(config)
       ? undefined
       : createBatches(splits.architecture, {
           ...common,
@@ -110,7 +120,7 @@ export class Search {
       nodes: space.nodes,
       primitives: space.primitives,
       stemMultiplier: space.stemMultiplier,
-      imageChannels: images.channels,
+      imageChannels: dataset.train.channels,
       classes: dataset.classes.length,
       createEdge: this.method.createEdge,
     }).to({ device });
@@ -160,18 +170,16 @@ export class Search {
       addStep(this.totals, step.trainLoss, step.trainCorrect, trainBatch.size);
       return step;
     });
-    if (!Number.isFinite(result.trainLoss) || !Number.isFinite(result.archLoss ?? 0)) {
-      throw new UserError(
-        `The search diverged: the loss is ${Number.isFinite(result.trainLoss) ? result.archLoss : result.trainLoss} ` +
-          `at step ${this.step + 1} of epoch ${this.epoch + 1}, expected a finite number. ` +
-          "Lower search.learningRate or search.archLearningRate; the last good checkpoint is kept.",
-      );
-    }
+    const bad = [result.trainLoss, result.archLoss ?? 0].find((loss) => !Number.isFinite(loss));
+    if (bad !== undefined) throw this.#diverged(bad, `at step ${this.step + 1} of epoch ${this.epoch + 1}`);
     this.step++;
     return result;
   }
 
-  /** Loss and accuracy on the architecture split with running statistics; undefined in a one-level search. */
+  /**
+   * Loss and accuracy on the architecture split with running statistics; undefined in a one-level search.
+   * Throws a {@link UserError} when the loss is no finite number: weights that an epoch's last step spoiled.
+   */
   validate(): Validation | undefined {
     const batches = this.#validBatches;
     if (!batches) return undefined;
@@ -190,7 +198,9 @@ export class Search {
     } finally {
       this.supernet.train();
     }
-    return { loss: totals.loss / totals.images, accuracy: totals.correct / totals.images };
+    const loss = totals.loss / totals.images;
+    if (!Number.isFinite(loss)) throw this.#diverged(loss, `in the validation of epoch ${this.epoch + 1}`);
+    return { loss, accuracy: totals.correct / totals.images };
   }
 
   /** Closes the epoch; returns whether the search is over, by its length or by the method's rule. */
@@ -251,6 +261,13 @@ export class Search {
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #diverged(loss: number, where: string): UserError {
+    return new UserError(
+      `The search diverged: the loss is ${loss} ${where}, expected a finite number. ` +
+        "Lower search.learningRate or search.archLearningRate; checkpoints of earlier epochs are kept.",
+    );
   }
 
   #forward(images: Tensor, labels: Tensor, purpose: Purpose): { logits: Tensor; loss: Tensor } {

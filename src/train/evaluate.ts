@@ -1,4 +1,6 @@
 // How good a trained network is on a split: loss, top-1 and top-5.
+
+import { toTensors } from "../data/batch-tensors.ts";
 import { createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import type { View } from "../data/splits.ts";
@@ -6,7 +8,6 @@ import { crossEntropy, topCorrect } from "../nn/loss.ts";
 import type { Network } from "../space/network.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
-import { toTensors } from "./batch-tensors.ts";
 
 /** A measurement; accuracies are 0…1. */
 export interface Evaluation {

@@ -2,23 +2,23 @@
 // Cutout, drop-path that grows with the epochs, the auxiliary head's loss, clipping. One step at a time, and it
 // can be saved between any two steps.
 import type { Config } from "../config/schema.ts";
+import { toTensors } from "../data/batch-tensors.ts";
 import { type Batches, type BatchesState, createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { trainingSplit } from "../data/splits.ts";
 import { UserError } from "../errors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { crossEntropy, topCorrect } from "../nn/loss.ts";
+import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import { cosine, linear } from "../optim/schedule.ts";
 import { SGD } from "../optim/sgd.ts";
+import { optimizerTensors, part, type Snapshot } from "../optim/snapshot.ts";
 import { Network } from "../space/network.ts";
 import { grad } from "../tensor/autograd.ts";
 import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import { fromBytes, type Tensor } from "../tensor/tensor.ts";
-import { toTensors } from "./batch-tensors.ts";
-import { optimizerTensors, part, type Snapshot } from "./snapshot.ts";
-import { addStep, emptyTotals, type Totals } from "./totals.ts";
 
 interface TrainingState {
   readonly epoch: number;
@@ -102,7 +102,7 @@ export class Training {
     if (!Number.isFinite(loss)) {
       throw new UserError(
         `The training diverged: the loss is ${loss} at step ${this.step + 1} of epoch ${this.epoch + 1}, ` +
-          "expected a finite number. Lower train.learningRate; the last good checkpoint is kept.",
+          "expected a finite number. Lower train.learningRate; checkpoints of earlier epochs are kept.",
       );
     }
     this.step++;

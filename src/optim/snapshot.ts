@@ -1,6 +1,7 @@
 // What a search or a training puts in a checkpoint, and takes from one.
-import type { Optimizer } from "../optim/optimizer.ts";
+
 import type { Tensor } from "../tensor/tensor.ts";
+import type { Optimizer } from "./optimizer.ts";
 
 /** Tensors by name, and the rest as plain JSON. */
 export interface Snapshot {

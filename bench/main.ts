@@ -1,0 +1,67 @@
+// `npm run bench -- step | call | startup`: how fast we are, side by side with PyTorch in one run.
+import { Command, InvalidArgumentError, Option } from "commander";
+import { UserError } from "../src/errors.ts";
+import { benchCall } from "./call.ts";
+import { warnWhenBusy } from "./machine.ts";
+import { benchStartup } from "./startup.ts";
+import { benchStep } from "./step.ts";
+import { WORK_NAMES, type WorkName } from "./work-names.ts";
+
+interface Options {
+  readonly json: boolean;
+  readonly runs: number;
+}
+interface StepFlags extends Options {
+  readonly work: WorkName[];
+  readonly batch?: number[];
+  readonly threads: number;
+}
+
+const names = Object.keys(WORK_NAMES) as WorkName[];
+
+// Set before the commands are made: they inherit it. A mistake in the flags is the user's: exit code 2.
+const program = new Command("npm run bench --")
+  .description("Measures darts beside PyTorch (of DARTS_BENCH_PYTHON, DARTS_PYTHON or python3).")
+  .exitOverride(({ exitCode }) => process.exit(exitCode === 0 ? 0 : 2));
+
+command("step", "time and peak memory of search and training steps", 5)
+  .addOption(new Option("--work <name...>", "only these works").choices(names).default(names, "all"))
+  .option(
+    "--batch <n...>",
+    "images in a batch; several are measured in turn (default: the published)",
+    counts,
+  )
+  .option("--threads <n>", "threads of libtorch on both sides", count, 2)
+  .action(({ work, batch = [], ...rest }: StepFlags) => benchStep({ ...rest, works: work, batches: batch }));
+command("call", "cost of calling an operator", 9).action((options: Options) => benchCall(options));
+command("startup", "start of the commands that compute nothing", 11).action((options: Options) =>
+  benchStartup(options),
+);
+
+try {
+  program.hook("preAction", warnWhenBusy);
+  await program.parseAsync();
+} catch (error) {
+  const { name, message, stack } = error as Error;
+  process.stderr.write(`bench: ${error instanceof UserError ? message : (stack ?? `${name}: ${message}`)}\n`);
+  process.exitCode = error instanceof UserError ? 2 : 1;
+}
+
+function command(name: string, description: string, runs: number): Command {
+  return program
+    .command(name)
+    .description(description)
+    .option("--json", "one line of JSON for each work instead of a table", false)
+    .option("--runs <n>", "measured rounds", count, runs);
+}
+
+function count(text: string): number {
+  const value = Number(text);
+  if (Number.isInteger(value) && value > 0) return value;
+  throw new InvalidArgumentError("Expected a whole number above 0.");
+}
+
+/** One more number of a flag that takes several. */
+function counts(text: string, before: readonly number[] = []): number[] {
+  return [...before, count(text)];
+}

@@ -1,0 +1,40 @@
+// What can be wrong with a configuration on a data set, found before a run folder is made and hours are spent.
+import type { Config } from "../config/schema.ts";
+import type { ImageDataset } from "../data/dataset.ts";
+import { UserError } from "../errors.ts";
+import { isReduction } from "../genotype/genotype.ts";
+import { findMethod } from "../search/methods.ts";
+import { splitsFor } from "../search/search.ts";
+
+/** What a command is going to do. */
+export interface Plan {
+  readonly searches: boolean;
+  readonly trains: boolean;
+}
+
+/** Throws a {@link UserError} for a search method that is not there: known without the data. */
+export function checkConfig(config: Config, { searches }: Plan): void {
+  if (searches) findMethod(config.search.method);
+}
+
+/** Throws a {@link UserError} when there are too few images for the splits, or too small ones for the network. */
+export function checkData(
+  config: Config,
+  dataset: Pick<ImageDataset, "train">,
+  { searches, trains }: Plan,
+): void {
+  if (searches) splitsFor(config, dataset);
+  if (trains && config.train.auxiliary) checkAuxiliary(config, dataset.train.height);
+}
+
+function checkAuxiliary({ train }: Config, imageSize: number): void {
+  const { cells, stem } = train;
+  const reductions = Array.from({ length: cells }, (_, i) => isReduction(i, cells)).filter(Boolean).length;
+  const side = Math.ceil(imageSize / 2 ** (reductions + (stem === "imagenet" ? 3 : 0)));
+  if (side >= 2) return;
+  const other = stem === "imagenet" ? "train.stem to cifar, or " : "";
+  throw new UserError(
+    `Images of ${imageSize}×${imageSize} pixels are too small for the auxiliary head: it sees ${side}×${side}, ` +
+      `expected at least 2×2. Set ${other}train.auxiliary to false, or use larger images.`,
+  );
+}
