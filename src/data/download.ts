@@ -3,8 +3,8 @@
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { UserError } from "../errors.ts";
-import { megabytes, requireSpace, writeError } from "./atomic-file.ts";
 import { fileChecksum } from "./checksum.ts";
+import { megabytes, requireSpace, writeError } from "./disk.ts";
 
 /** Takes one line of progress, for the user to read. */
 export type Report = (line: string) => void;

@@ -1,8 +1,8 @@
 // A published data set: downloaded once, verified, processed into the cache, read from there.
 import { UserError } from "../errors.ts";
-import { megabytes, requireSpace } from "./atomic-file.ts";
 import { downloadsFolder, storedFolder } from "./cache.ts";
 import type { ImageDataset, ImageSet } from "./dataset.ts";
+import { megabytes, requireSpace } from "./disk.ts";
 import { ensureDownloaded, type Source } from "./download.ts";
 import type { DataOptions, DatasetEntry } from "./entry.ts";
 import { channelStatistics } from "./statistics.ts";

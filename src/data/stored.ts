@@ -4,9 +4,9 @@
 import { existsSync, readFileSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
-import { writeFileAtomic } from "./atomic-file.ts";
 import { sha256 } from "./checksum.ts";
 import { type ImageDataset, type ImageSet, plainBytes } from "./dataset.ts";
+import { writeCached } from "./disk.ts";
 
 /** What lies in the cache: a whole data set, nothing, or something damaged and why. */
 export type Stored =
@@ -42,7 +42,7 @@ export function storeDataset(folder: string, dataset: ImageDataset): void {
   const train = storeSplit(folder, "train", dataset.train);
   const test = storeSplit(folder, "test", dataset.test);
   const manifest = { format: 1, name, classes, mean, std, train, test };
-  writeFileAtomic(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
+  writeCached(join(folder, MANIFEST), `${JSON.stringify(manifest, null, 2)}\n`);
 }
 
 /** Reads what {@link storeDataset} wrote into `folder` and compares every checksum. */
@@ -71,7 +71,7 @@ function parseManifest(path: string): z.infer<typeof manifestSchema> | undefined
 function storeSplit(folder: string, name: string, set: ImageSet): z.infer<typeof split> {
   if (set.labels.BYTES_PER_ELEMENT !== 1) throw new RangeError("only labels of one byte are stored");
   const write = (what: string, bytes: Uint8Array) => {
-    writeFileAtomic(join(folder, `${name}-${what}.bin`), bytes);
+    writeCached(join(folder, `${name}-${what}.bin`), bytes);
     return { name: `${name}-${what}.bin`, sha256: sha256(bytes) };
   };
   const { count, channels, height, width } = set;

@@ -3,8 +3,8 @@
 import { closeSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
+import { readText, withPath } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
-import { readText, withPath } from "./files.ts";
 
 /** The first event of every start of a run. */
 export interface RunStartEvent {

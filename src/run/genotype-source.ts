@@ -2,10 +2,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { UserError } from "../errors.ts";
+import { isFolder, readText } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { parseGenotype } from "../genotype/parse.ts";
 import { findGenotype } from "../genotype/published.ts";
-import { isFolder, readText } from "./files.ts";
 
 /** The genotype that `source` names; `-` reads standard input. Throws a UserError that says what is wrong with it. */
 export async function readGenotypeSource(source: string): Promise<Genotype> {

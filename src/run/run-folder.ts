@@ -6,10 +6,10 @@ import { formatConfig } from "../config/format.ts";
 import { resolveConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
+import { isFolder, makeFolder, readJson, readText, withPath, writeAtomic } from "../files.ts";
 import { drawCellSvg } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatJson, formatPython, parseGenotype } from "../genotype/parse.ts";
-import { isFolder, makeFolder, readJson, readText, withPath, writeAtomic } from "./files.ts";
 
 /** What lies where in a run's folder. */
 export const RUN_FILES = {

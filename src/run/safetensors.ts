@@ -1,7 +1,7 @@
 // Weights on disk in the safetensors format, readable by PyTorch and every other user of it:
 // 8 bytes of header length (little endian) | JSON header, padded with spaces to 8 bytes | data.
 import { UserError } from "../errors.ts";
-import { readBytes, writeAtomic } from "./files.ts";
+import { readBytes, writeAtomic } from "../files.ts";
 import {
   byteLength,
   DTYPE_BYTES,

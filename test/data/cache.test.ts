@@ -4,8 +4,8 @@ import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { test } from "node:test";
-import { requireSpace, writeError, writeFileAtomic } from "../../src/data/atomic-file.ts";
 import { cacheFolder } from "../../src/data/cache.ts";
+import { requireSpace, writeCached, writeError } from "../../src/data/disk.ts";
 import { UserError } from "../../src/errors.ts";
 import { temporaryFolder } from "./fixtures.ts";
 
@@ -19,8 +19,8 @@ test("the cache is where DARTS_CACHE says, else in the XDG cache, else in the ho
 
 test("an atomic write makes its folder and leaves nothing beside the file", (context) => {
   const folder = join(temporaryFolder(context), "a", "b");
-  writeFileAtomic(join(folder, "file"), "old");
-  writeFileAtomic(join(folder, "file"), Uint8Array.of(1, 2, 3));
+  writeCached(join(folder, "file"), "old");
+  writeCached(join(folder, "file"), Uint8Array.of(1, 2, 3));
   assert.deepEqual(readdirSync(folder), ["file"]);
   assert.deepEqual([...readFileSync(join(folder, "file"))], [1, 2, 3]);
 });
@@ -29,9 +29,9 @@ test("a writer that is killed leaves a whole file", async (context) => {
   const path = join(temporaryFolder(context), "file");
   const size = 20_000_000;
   const script = `
-    const { writeFileAtomic } = await import(${JSON.stringify(new URL("../../src/data/atomic-file.js", import.meta.url).href)});
+    const { writeCached } = await import(${JSON.stringify(new URL("../../src/data/disk.js", import.meta.url).href)});
     for (let i = 0; ; i = (i + 1) % 256) {
-      writeFileAtomic(${JSON.stringify(path)}, new Uint8Array(${size}).fill(i));
+      writeCached(${JSON.stringify(path)}, new Uint8Array(${size}).fill(i));
       process.stdout.write(".");
     }`;
   const child = spawn(process.execPath, ["--input-type=module", "-e", script], {

@@ -5,8 +5,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { resolveConfig } from "../../src/config/load.ts";
+import { writeAtomic } from "../../src/files.ts";
 import { findGenotype } from "../../src/genotype/published.ts";
-import { writeAtomic } from "../../src/run/files.ts";
 import {
   createRun,
   isRunFolder,

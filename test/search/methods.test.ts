@@ -119,6 +119,19 @@ for (const method of Object.keys(METHODS)) {
       assert.notDeepEqual(fingerprintOf(search, "alphas/"), before);
     });
 
+    contract(
+      "the weights move by the epoch's learning rate: not at all where the schedule ends at zero",
+      () => {
+        using search = start({ "search.epochs": 1, "search.learningRateMin": 0 });
+        const weights = () => [...search.supernet.namedParameters()].map(([, weight]) => weight.toArray());
+        search.runStep();
+        const moved = weights();
+        search.endEpoch(undefined);
+        search.runStep();
+        assert.deepEqual(weights(), moved);
+      },
+    );
+
     contract("a loss that is no number stops the search with its step and epoch", () => {
       using search = start({
         "search.learningRate": 1e30,

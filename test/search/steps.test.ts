@@ -5,6 +5,7 @@ import { test } from "node:test";
 import type { TensorBatch } from "../../src/data/batch-tensors.ts";
 import { crossEntropy } from "../../src/nn/loss.ts";
 import { Adam } from "../../src/optim/adam.ts";
+import { globalNorm } from "../../src/optim/clip.ts";
 import type { Gradients } from "../../src/optim/optimizer.ts";
 import { SGD } from "../../src/optim/sgd.ts";
 import { dartsStep } from "../../src/search/darts.ts";
@@ -185,6 +186,33 @@ test(
     }
   }),
 );
+
+for (const order of ["first", "joint"] as const) {
+  test(
+    `in order "${order}" the weights move by their clipped gradient, and the alphas' is not clipped`,
+    leakFree(() => {
+      const gradients = [100, 0.01].map((gradClip) => {
+        using search = start();
+        const before = search.net.parameters().map((weight) => weight.clone());
+        dartsStep({ ...search.step("train1", "valid1"), gradClip }, { order, archFromEpoch: 0 });
+        // The first momentum is the gradient with the weight decay.
+        const buffers = before.map((weight, i) =>
+          search.weightOptimizer.stateOf(i, "momentum_buffer")!.sub(weight.mul(settings.weightDecay)),
+        );
+        return { norm: globalNorm(buffers), arch: globalNorm(search.archOptimizer.seen) };
+      });
+      const norm = fixture.tensor(`${order}/step1/grad_norm`).item();
+      assertClose(
+        gradients.map((found) => found.norm),
+        [norm, 0.01],
+        1e-4,
+        "norms, 1e-6 in the denominator",
+      );
+      assert.ok(gradients[0]!.arch > 0.01);
+      if (order === "joint") assert.equal(gradients[1]!.arch, gradients[0]!.arch);
+    }),
+  );
+}
 
 test(
   "before the alphas' first epoch only the weights move, and no architecture batch is drawn",

@@ -10,7 +10,8 @@ const module = (name: string) => JSON.stringify(new URL(`../../src/tensor/${name
 function inChild(body: string, flags: readonly string[] = []): Record<string, number> {
   const script = `
     import { liveTensors, setThreads } from ${module("runtime")};
-    import { zeros } from ${module("tensor")};
+    import { exchange } from ${module("scope")};
+    import { full, zeros } from ${module("tensor")};
     setThreads(1);
     const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
     const result = await (async () => { ${body} })();
@@ -34,6 +35,19 @@ test("dropped handles are freed by the garbage collector", () => {
   );
   assert.equal(made, 100);
   assert.equal(after, before);
+});
+
+test("after an exchange the garbage collector frees what a dropped handle stands for then", () => {
+  const { first, freed } = inChild(
+    `const kept = full([1], 1);
+     (() => { exchange(kept, full([1], 2)); })(); // the handle that is dropped now stands for the 1
+     const before = liveTensors();
+     for (let i = 0; i < 5; i++) { globalThis.gc(); await nextTurn(); }
+     return { first: kept.item(), freed: before - liveTensors() };`,
+    ["--expose-gc"],
+  );
+  assert.equal(first, 2);
+  assert.equal(freed, 1);
 });
 
 test("memory stays flat over 2,000 tensors of 4 MB that are dropped between awaits", () => {

@@ -66,15 +66,19 @@ test(
 );
 
 test(
-  "the optimizer steps with the rate of the epoch: no rate, no movement",
+  "the optimizer steps with the rate of the epoch: weights stand still where the schedule ends at zero",
   counted(() => {
-    using training = start({ "train.learningRate": 0 });
+    using training = start({ "train.epochs": 1, "train.learningRateMin": 0 });
     const parameters = new Set([...training.network.namedParameters()].map(([name]) => `weights/${name}`));
     const values = () =>
       Object.entries(fingerprintOf(training, "weights/")).filter(([name]) => parameters.has(name));
     const before = values();
     training.runStep();
-    assert.deepEqual(values(), before);
+    const moved = values();
+    assert.notDeepEqual(moved, before);
+    training.endEpoch();
+    training.runStep();
+    assert.deepEqual(values(), moved);
   }),
 );
 

@@ -81,7 +81,7 @@ async function draw(source: string, genotype: Genotype, options: ShowOptions): P
   const [{ drawCellSvg, drawCellText }, { formatPython }, { makeFolder, writeAtomic }] = await Promise.all([
     import("../../genotype/draw.ts"),
     import("../../genotype/parse.ts"),
-    import("../../run/files.ts"),
+    import("../../files.ts"),
   ]);
   const json = await count(genotype, options);
   const label = labelOf(source);

@@ -11,7 +11,7 @@ import {
   writeSync,
 } from "node:fs";
 import { dirname } from "node:path";
-import { UserError } from "../errors.ts";
+import { UserError } from "./errors.ts";
 
 /** What a file is written from: a text, bytes, or several pieces one after the other. */
 export type Content = string | Uint8Array | Iterable<Uint8Array>;
@@ -107,9 +107,12 @@ function pieces(content: Content): Iterable<Uint8Array> {
   return content instanceof Uint8Array ? [content] : content;
 }
 
-/** A write call may take only part of what it is given. */
+/** A write call may take only part of what it is given, and at most 2 GiB. */
 function writeAll(file: number, bytes: Uint8Array): void {
-  for (let done = 0; done < bytes.length; ) done += writeSync(file, bytes, done);
+  const piece = 1 << 28;
+  for (let done = 0; done < bytes.length; ) {
+    done += writeSync(file, bytes, done, Math.min(piece, bytes.length - done));
+  }
 }
 
 /** Makes the rename itself last; file systems that cannot flush a folder (some network ones) are let be. */

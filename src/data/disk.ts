@@ -1,39 +1,17 @@
-// Files that are either whole or absent: written beside their place, flushed to the disk, then renamed.
-import {
-  closeSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  renameSync,
-  rmSync,
-  statfsSync,
-  writeSync,
-} from "node:fs";
+// Room on the disk for the cache: asked for before a download, and named when it runs out.
+import { mkdirSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { UserError } from "../errors.ts";
+import { writeAtomic } from "../files.ts";
 
-// One write call may not pass 2 GiB; smaller pieces cost nothing.
-const PIECE = 1 << 28;
-
-/** Writes `content` to `path` so that an interruption leaves the old file or the new one, never a part. */
-export function writeFileAtomic(path: string, content: Uint8Array | string): void {
-  const bytes = typeof content === "string" ? Buffer.from(content) : content;
-  const temporary = `${path}.${process.pid}.tmp`;
+/** Writes a file of the cache, whole or not at all, making its folder; errors say how to move the cache. */
+export function writeCached(path: string, content: Uint8Array | string): void {
   try {
     mkdirSync(dirname(path), { recursive: true });
-    const file = openSync(temporary, "w");
-    try {
-      for (let at = 0; at < bytes.length; ) {
-        at += writeSync(file, bytes, at, Math.min(PIECE, bytes.length - at));
-      }
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, path);
+    writeAtomic(path, content);
   } catch (error) {
-    rmSync(temporary, { force: true });
-    throw writeError(error, path, bytes.length);
+    // The general message of writeAtomic knows nothing of the cache; its cause is the system's own error.
+    throw writeError((error as Error).cause ?? error, path, content.length);
   }
 }
 
