@@ -24,9 +24,7 @@ const RANKS: readonly (readonly string[])[] = [
 /** What must work without libtorch: nothing here may load src/native or src/tensor when it is loaded itself. */
 const PURE = [
   ...["errors.ts", "files.ts", "random", "config", "genotype", "space/primitives.ts", "cli"],
-  ...["events", "run-folder", "safetensors", "genotype-source", "job"].map(
-    (name) => `run/${name}.ts`,
-  ),
+  ...["events", "run-folder", "safetensors", "genotype-source", "job"].map((name) => `run/${name}.ts`),
 ];
 
 interface Import {

@@ -14,7 +14,7 @@ from reference import PRIMITIVES, Supernet
 SMALL = dict(channels=2, cells=3, nodes=2, multiplier=2, stem_multiplier=3, classes=10, image_channels=3)
 FEW = ("none", "avg_pool_3x3", "skip_connect", "sep_conv_3x3", "dil_conv_3x3")
 DEEP = dict(
-    channels=2, cells=4, nodes=3, multiplier=2, stem_multiplier=2, classes=5, image_channels=1, primitives=FEW
+    channels=2, cells=4, nodes=3, multiplier=3, stem_multiplier=2, classes=5, image_channels=1, primitives=FEW
 )
 TINY = dict(
     channels=2, cells=3, nodes=2, multiplier=2, stem_multiplier=3, classes=4, image_channels=3, primitives=FEW

@@ -19,7 +19,7 @@ const OPTIMISATION = ["-O2", "-fPIC", "-fvisibility=hidden"];
 /** Where the addon for `libtorch` lies, or would lie once it is built. */
 export function addonPath(libtorch: Libtorch): string {
   const hash = createHash("sha256").update(JSON.stringify([libtorch, flags(libtorch)]));
-  for (const name of readdirSync(SOURCES).sort()) hash.update(name).update(readFileSync(join(SOURCES, name)));
+  for (const name of sourceFiles()) hash.update(name).update(readFileSync(join(SOURCES, name)));
   return join(BUILDS, hash.digest("hex").slice(0, 16), "darts.node");
 }
 
@@ -35,7 +35,7 @@ export async function buildAddon(libtorch: Libtorch, report: (line: string) => v
   mkdirSync(BUILDS, { recursive: true });
   const folder = mkdtempSync(join(BUILDS, "compiling-"));
   try {
-    const sources = readdirSync(SOURCES).filter((name) => name.endsWith(".cc"));
+    const sources = sourceFiles().filter((name) => name.endsWith(".cc"));
     const objects = sources.map((name) => join(folder, `${basename(name, ".cc")}.o`));
     await Promise.all(
       sources.map((name, i) =>
@@ -50,6 +50,13 @@ export async function buildAddon(libtorch: Libtorch, report: (line: string) => v
     rmSync(folder, { recursive: true, force: true });
   }
   return target;
+}
+
+/** Headers and translation units, in a fixed order. */
+function sourceFiles(): string[] {
+  return readdirSync(SOURCES)
+    .filter((name) => /\.(cc|h)$/.test(name))
+    .sort();
 }
 
 function flags(libtorch: Libtorch): string[] {

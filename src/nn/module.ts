@@ -60,16 +60,16 @@ export abstract class Module {
           `${unknown.length} unknown (${some(unknown)}). Check the genotype, channels, cells, classes and auxiliary head.`,
       );
     }
-    noGrad(() => {
-      for (const [name, tensor] of own) {
-        const source = state.get(name)!;
-        if (source.shape.join() !== tensor.shape.join()) {
-          throw new UserError(
-            `The weights are of another network: ${name} has shape [${source.shape}], expected [${tensor.shape}].`,
-          );
-        }
-        tensor.copy_(source);
+    for (const [name, tensor] of own) {
+      const { shape } = state.get(name)!;
+      if (shape.join() !== tensor.shape.join()) {
+        throw new UserError(
+          `The weights are of another network: ${name} has shape [${shape}], expected [${tensor.shape}].`,
+        );
       }
+    }
+    noGrad(() => {
+      for (const [name, tensor] of own) tensor.copy_(state.get(name)!);
     });
   }
 

@@ -3,8 +3,6 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
-import { deriveGenotype } from "../genotype/discretize.ts";
-import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython } from "../genotype/parse.ts";
 import { scope } from "../tensor/scope.ts";
 import { evaluate } from "../train/evaluate.ts";
@@ -76,12 +74,12 @@ export async function testCommand(config: Config, options: TestOptions): Promise
   return { json: { run: options.run, cell, weights: path, ...measured }, text };
 }
 
-/** Derives the genotype from the alphas that a search logged. */
-export async function deriveCommand(config: Config, { run: path, epoch }: DeriveOptions): Promise<JobResult> {
+/** The genotype of a search's last epoch, or of another one: as its method derived it and the event log holds it. */
+export async function deriveCommand({ run: path, epoch }: DeriveOptions): Promise<JobResult> {
   const run = openRun(path);
   const epochs = readEvents(run.files.events).filter((event) => event.type === "search-epoch");
   const chosen = findEpoch(epochs, epoch, path);
-  const genotype: Genotype = deriveGenotype(chosen.alphas, config.space.primitives);
+  const { genotype } = chosen;
   await saveGenotype(run, genotype, epoch === undefined ? "" : `epoch-${epoch}-`);
   const { normal, reduce } = genotype;
   return {

@@ -9,12 +9,16 @@ import { scope } from "../tensor/scope.ts";
 import type { SearchStep, StepResult } from "./method.ts";
 import { unrolledGradient } from "./unrolled.ts";
 
+/** The result of a step that stopped before it moved anything: the search ends there. */
+const DIVERGED: StepResult = { trainLoss: Number.NaN, trainCorrect: 0 };
+
 /** Moves the weights on the step's training batch: gradient, clipping of the weights only, SGD. */
 export function weightStep(step: SearchStep): StepResult {
   return scope(() => {
     const { logits, loss } = step.forward(step.trainBatch, "weights");
     const gradients = grad([loss], step.weights);
-    clipGradNorm(gradients, step.gradClip);
+    // Before the weights are touched: a gradient that is not finite would spoil them for good.
+    if (!Number.isFinite(clipGradNorm(gradients, step.gradClip))) return DIVERGED;
     step.weightOptimizer.step(gradients);
     return { trainLoss: loss.item(), trainCorrect: topCorrect(logits, step.trainBatch.labels, 1) };
   });
@@ -60,7 +64,7 @@ export function jointStep(step: SearchStep): StepResult {
     const { logits, loss } = step.forward(step.trainBatch, "weights");
     const gradients = grad([loss], [...step.alphas, ...step.weights]);
     const forWeights = gradients.slice(step.alphas.length);
-    clipGradNorm(forWeights, step.gradClip);
+    if (!Number.isFinite(clipGradNorm(forWeights, step.gradClip))) return DIVERGED;
     step.archOptimizer.step(gradients.slice(0, step.alphas.length));
     step.weightOptimizer.step(forWeights);
     const trainLoss = loss.item();

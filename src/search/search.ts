@@ -265,7 +265,7 @@ export class Search {
 
   #diverged(loss: number, where: string): UserError {
     return new UserError(
-      `The search diverged: the loss is ${loss} ${where}, expected a finite number. ` +
+      `The search diverged: the loss or its gradient is ${loss} ${where}, expected a finite number. ` +
         "Lower search.learningRate or search.archLearningRate; checkpoints of earlier epochs are kept.",
     );
   }

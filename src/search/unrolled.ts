@@ -1,8 +1,8 @@
 // The second-order architecture gradient (DARTS, section 2.3, equations 6 to 8): the validation loss after one
 // virtual weight step, with the Hessian-vector product by finite differences. The virtual step has the momentum
 // and weight decay of the real one, as published. Deviations from the reference code, on purpose: the live
-// weights, the BN buffers and the random draws are exactly as found afterwards, also when something throws, and
-// the ± passes see the same random draws.
+// weights and the BN buffers are exactly as found afterwards, also when something throws, and the ± passes see
+// the random draws of the virtual step's pass, so that all three are of one and the same function.
 import { globalNorm } from "../optim/clip.ts";
 import { aten } from "../tensor/aten.ts";
 import { grad, noGrad } from "../tensor/autograd.ts";
@@ -51,6 +51,8 @@ export function unrolledGradient(problem: BilevelProblem, step: VirtualStep): Ar
   const { learningRate, radius = 0.01 } = step;
   return scope(() =>
     withBuffersRestored(problem.buffers ?? [], () => {
+      const device = step.device ?? "cpu";
+      const draws = generatorState(device);
       const virtual = virtualWeights(problem, step);
       const { validLoss, direct, v } = withWeights(weights, virtual, () =>
         scope(() => {
@@ -63,8 +65,8 @@ export function unrolledGradient(problem: BilevelProblem, step: VirtualStep): Ar
       const norm = globalNorm(v);
       if (norm === 0 || learningRate === 0) return { gradients: direct, validLoss };
       const epsilon = radius / norm;
-      const [plus, minus] = sameDraws(step.device ?? "cpu", [epsilon, -epsilon], (signed) =>
-        alphaGradientAt(problem, shifted(weights, v, signed)),
+      const [plus, minus] = [epsilon, -epsilon].map((signed) =>
+        withDraws(draws, device, () => alphaGradientAt(problem, shifted(weights, v, signed))),
       );
       const gradients = noGrad(() =>
         direct.map((a, i) => {
@@ -131,15 +133,13 @@ function exchanged<T>(handles: readonly Tensor[], values: readonly Tensor[], fn:
   }
 }
 
-/** Runs `fn` on each value from the same state of the random generator; the state afterwards is as found. */
-function sameDraws<T, R>(device: string, values: readonly T[], fn: (value: T) => R): R[] {
-  const state = generatorState(device);
+/** Runs `fn` from a saved state of the random generator, whose own state is afterwards as found. */
+function withDraws<T>(draws: Uint8Array, device: string, fn: () => T): T {
+  const found = generatorState(device);
+  setGeneratorState(draws, device);
   try {
-    return values.map((value) => {
-      setGeneratorState(state, device);
-      return fn(value);
-    });
+    return fn();
   } finally {
-    setGeneratorState(state, device);
+    setGeneratorState(found, device);
   }
 }

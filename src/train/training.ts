@@ -101,7 +101,7 @@ export class Training {
     const loss = scope(() => this.#step());
     if (!Number.isFinite(loss)) {
       throw new UserError(
-        `The training diverged: the loss is ${loss} at step ${this.step + 1} of epoch ${this.epoch + 1}, ` +
+        `The training diverged: the loss or its gradient is ${loss} at step ${this.step + 1} of epoch ${this.epoch + 1}, ` +
           "expected a finite number. Lower train.learningRate; checkpoints of earlier epochs are kept.",
       );
     }
@@ -119,12 +119,12 @@ export class Training {
       ? loss.add(crossEntropy(auxiliary, labels, { labelSmoothing }).mul(train.auxiliaryWeight))
       : loss;
     const gradients = grad([objective], this.#optimizer.parameters);
-    clipGradNorm(gradients, train.gradClip);
+    // Before the weights are touched: a gradient that is not finite would spoil them for good.
+    if (!Number.isFinite(clipGradNorm(gradients, train.gradClip))) return Number.NaN;
     this.#optimizer.step(gradients);
     const value = loss.item();
     addStep(this.totals, value, topCorrect(logits, labels, 1), size);
-    // The objective decides: a NaN in the auxiliary head spoils the weights as well.
-    return Number.isFinite(objective.item()) ? value : Number.NaN;
+    return value;
   }
 
   /** Closes the epoch. */

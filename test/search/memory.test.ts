@@ -10,7 +10,7 @@ import { counted } from "../support/leak-free.ts";
 import { toyConfig, toyDataset } from "../support/toy-problem.ts";
 
 /** Growth after the first 200 steps that is not the step's: V8's heap settles, malloc keeps a few pages. */
-const SLACK_MB = 24;
+const SLACK_MB = 12;
 
 const dataset = toyDataset({ size: 16 });
 // One edge less would be no search; more of them would only take longer.

@@ -138,7 +138,8 @@ for (const method of Object.keys(METHODS)) {
         "search.learningRateMin": 1e30,
         "search.gradClip": 0,
       });
-      const message = /diverged: the loss is (NaN|-?Infinity) at step \d of epoch 1, .*search\.learningRate/;
+      const message =
+        /diverged: the loss or its gradient is (NaN|-?Infinity) at step \d of epoch 1, .*search\.learningRate/;
       assert.throws(
         () => {
           while (search.step < 4) search.runStep();

@@ -82,10 +82,8 @@ test(
 );
 
 // With other draws than the virtual step's, the product is that of another function's Hessian.
-const todo = "unrolledGradient takes the generator's state after the virtual step, not before it";
 test(
   "the ± passes see the draws of the virtual step's training pass",
-  { todo },
   leakFree(() => {
     using run = noisy();
     unrolledGradient(run.problem, { learningRate: 0.1 });

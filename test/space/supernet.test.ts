@@ -72,32 +72,52 @@ test(
   }),
 );
 
-test(
-  "forward, loss and every gradient are PyTorch's",
-  leakFree(() => {
-    const fixture = openFixture("supernet");
-    const { batch: _, ...shape } = fixture.json<SupernetOptions & { batch: number }>("hyperparameters");
-    using net = new Supernet(shape).to({ dtype: "float64" });
-    net.loadStateDict(fixture.under("weights"));
-    using normal = new Parameter(fixture.tensor("alphas_normal"));
-    using reduce = new Parameter(fixture.tensor("alphas_reduce"));
-    const images = fixture.tensor("batches/train1/images");
+/** Where the fixture holds a network's weights, its one batch, and what it makes of it. */
+const networks = [
+  {
+    name: "three cells, all primitives",
+    prefix: "",
+    batch: "batches/train1/",
+    answers: "forward/",
+    deep: false,
+  },
+  {
+    name: "four cells, three nodes, grey images",
+    prefix: "deep/",
+    batch: "deep/",
+    answers: "deep/",
+    deep: true,
+  },
+];
+for (const { name, prefix, batch, answers, deep } of networks) {
+  test(
+    `forward, loss and every gradient are PyTorch's: ${name}`,
+    leakFree(() => {
+      const fixture = openFixture("supernet");
+      const all = fixture.json<Record<string, SupernetOptions>>("hyperparameters");
+      const shape = deep ? all.deep : (all as unknown as SupernetOptions);
+      using net = new Supernet(shape).to({ dtype: "float64" });
+      net.loadStateDict(fixture.under(`${prefix}weights`));
+      using normal = new Parameter(fixture.tensor(`${prefix}alphas_normal`));
+      using reduce = new Parameter(fixture.tensor(`${prefix}alphas_reduce`));
+      const images = fixture.tensor(`${batch}images`);
 
-    const logits = net.forward(images, mixtureOf(normal, reduce));
-    const loss = crossEntropy(logits, fixture.tensor("batches/train1/labels"));
-    assertClose(logits, fixture.tensor("forward/logits"), TOLERANCE, "logits");
-    assertClose(loss, fixture.tensor("forward/loss"), TOLERANCE, "loss");
+      const logits = net.forward(images, mixtureOf(normal, reduce));
+      const loss = crossEntropy(logits, fixture.tensor(`${batch}labels`));
+      assertClose(logits, fixture.tensor(`${answers}logits`), TOLERANCE, "logits");
+      assertClose(loss, fixture.tensor(`${answers}loss`), TOLERANCE, "loss");
 
-    const names = ["alphas_normal", "alphas_reduce", ...[...net.namedParameters()].map(([name]) => name)];
-    const gradients = grad([loss], [normal, reduce, ...net.parameters()]);
-    const byName = new Map(names.map((name, i) => [name, gradients[i]]));
-    assertAllClose(byName, fixture.under("forward/grads"), TOLERANCE, "gradient of");
+      const names = ["alphas_normal", "alphas_reduce", ...[...net.namedParameters()].map(([key]) => key)];
+      const gradients = grad([loss], [normal, reduce, ...net.parameters()]);
+      const byName = new Map(names.map((key, i) => [key, gradients[i]]));
+      assertAllClose(byName, fixture.under(`${answers}grads`), TOLERANCE, "gradient of");
 
-    net.eval();
-    const evalLogits = net.forward(images, mixtureOf(normal, reduce));
-    assertClose(evalLogits, fixture.tensor("forward/eval_logits"), TOLERANCE, "logits in evaluation");
-  }),
-);
+      net.eval();
+      const evalLogits = net.forward(images, mixtureOf(normal, reduce));
+      assertClose(evalLogits, fixture.tensor(`${answers}eval_logits`), TOLERANCE, "logits in evaluation");
+    }),
+  );
+}
 
 test(
   "a mixed operation with equal weights is the mean of its candidates",

@@ -16,8 +16,8 @@ export const derive: Command = {
   examples: [["darts derive runs/first --epoch 20", "the cell as it stood then"]],
   async action({ args, options, reporter }) {
     const { openRun } = await import("../../run/run-folder.ts");
-    const { config, path } = openRun(args[0]!);
+    const { path } = openRun(args[0]!);
     const { deriveCommand } = await import("../../run/jobs.ts");
-    return deriveCommand(config, { run: path, epoch: options["epoch"] as number | undefined, reporter });
+    return deriveCommand({ run: path, epoch: options["epoch"] as number | undefined, reporter });
   },
 };
