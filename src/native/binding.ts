@@ -67,6 +67,7 @@ function load(): Native {
       `The bridge is not built for libtorch ${libtorch.version} in ${libtorch.root}.\nBuild it with: npm run setup`,
     );
   }
+  limitSpinning();
   try {
     return createRequire(import.meta.url)(path) as Native;
   } catch (error) {
@@ -75,4 +76,14 @@ function load(): Native {
         "See what is wrong with: darts doctor",
     );
   }
+}
+
+/**
+ * OpenMP's threads wait for each other by spinning, by default for milliseconds: beside another busy process a
+ * step then takes ten to fifty times as long (docs/log.md). A short spin costs nothing on a quiet machine. Read
+ * by the OpenMP library when it is loaded, so set before; what the user has set stands.
+ */
+function limitSpinning(): void {
+  const { env } = process;
+  if (env["OMP_WAIT_POLICY"] === undefined) env["GOMP_SPINCOUNT"] ??= "1000";
 }
