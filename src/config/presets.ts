@@ -25,7 +25,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
         trainImages: 2560,
         channels: 8,
         cells: 3,
-        epochs: 6,
+        epochs: 5,
         batchSize: 32,
         // Few steps: the alphas must move further in each to leave their start.
         archLearningRate: 3e-3,
@@ -33,7 +33,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       train: {
         channels: 8,
         cells: 5,
-        epochs: 5,
+        epochs: 4,
         batchSize: 64,
         cutout: 0,
         dropPath: 0,
