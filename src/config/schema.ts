@@ -100,6 +100,12 @@ export const configSchema = z.strictObject({
   seed: z.number().int().min(0).default(2).describe("seed of everything random"),
   device: z.string().default("cpu").describe("device that libtorch computes on: cpu, cuda:0, …"),
   threads: z.number().int().min(0).default(0).describe("threads of libtorch (0: one for each core)"),
+  kernels: z
+    .enum(["auto", "fused", "composite"])
+    .default("auto")
+    .describe(
+      "how cells are computed: fused CPU kernels where they fit (auto), always, or libtorch's operators",
+    ),
   data: data.prefault({}),
   space: space.prefault({}),
   search: search.prefault({}),

@@ -3,7 +3,8 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
-import { basename, join } from "node:path";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
 import type { Libtorch } from "./locate.ts";
@@ -15,10 +16,26 @@ const BUILDS = join(PROJECT, "build");
 
 const WARNINGS = ["-Wall", "-Wextra"];
 const OPTIMISATION = ["-O2", "-fPIC", "-fvisibility=hidden"];
+const KERNEL_OPTIMISATION = [
+  "-O3",
+  "-ffp-contract=fast",
+  "-fno-math-errno",
+  "-fno-trapping-math",
+  // GCC's predictive commoning keeps too many values in registers and spills the kernels' accumulators.
+  "-fno-predictive-commoning",
+  "-Wno-maybe-uninitialized",
+];
+const INSTRUCTION_SETS: Readonly<Record<string, readonly string[]>> = {
+  avx512: ["-mavx512f", "-mavx512dq", "-mavx512bw", "-mavx512vl", "-mfma"],
+  avx2: ["-mavx2", "-mfma"],
+  portable: [],
+};
 
 /** Where the addon for `libtorch` lies, or would lie once it is built. */
 export function addonPath(libtorch: Libtorch): string {
-  const hash = createHash("sha256").update(JSON.stringify([libtorch, flags(libtorch)]));
+  const hash = createHash("sha256").update(
+    JSON.stringify([libtorch, flags(libtorch), KERNEL_OPTIMISATION, INSTRUCTION_SETS]),
+  );
   for (const name of sourceFiles()) hash.update(name).update(readFileSync(join(SOURCES, name)));
   return join(BUILDS, hash.digest("hex").slice(0, 16), "darts.node");
 }
@@ -35,15 +52,26 @@ export async function buildAddon(libtorch: Libtorch, report: (line: string) => v
   mkdirSync(BUILDS, { recursive: true });
   const folder = mkdtempSync(join(BUILDS, "compiling-"));
   try {
-    const sources = sourceFiles().filter((name) => name.endsWith(".cc"));
-    const objects = sources.map((name) => join(folder, `${basename(name, ".cc")}.o`));
-    await Promise.all(
-      sources.map((name, i) =>
-        run(compiler, [...flags(libtorch), "-c", join(SOURCES, name), "-o", objects[i]]),
-      ),
+    const units = sourceFiles().filter((name) => name.endsWith(".cc") && isForThisProcessor(name));
+    const objects = units.map((name) => join(folder, name.replaceAll("/", "-").replace(/\.cc$/, ".o")));
+    const waiting = units.map(
+      (name, i) => () =>
+        run(compiler, [
+          ...flags(libtorch),
+          ...kernelFlags(name),
+          "-c",
+          join(SOURCES, name),
+          "-o",
+          objects[i],
+        ]),
     );
+    // As many at a time as there are cores: each takes up to a gigabyte.
+    const work = async () => {
+      for (let next = waiting.shift(); next; next = waiting.shift()) await next();
+    };
+    await Promise.all(Array.from({ length: availableParallelism() }, work));
     const library = join(folder, "darts.node");
-    await run(compiler, ["-shared", "-o", library, ...objects, ...linkFlags(libtorch)]);
+    await run(compiler, ["-shared", "-pthread", "-o", library, ...objects, ...linkFlags(libtorch)]);
     mkdirSync(join(target, ".."), { recursive: true });
     renameSync(library, target);
   } finally {
@@ -52,11 +80,27 @@ export async function buildAddon(libtorch: Libtorch, report: (line: string) => v
   return target;
 }
 
-/** Headers and translation units, in a fixed order. */
+/** Headers and translation units below native/, in a fixed order. */
 function sourceFiles(): string[] {
-  return readdirSync(SOURCES)
+  return readdirSync(SOURCES, { recursive: true, encoding: "utf8" })
     .filter((name) => /\.(cc|h)$/.test(name))
     .sort();
+}
+
+/** The instruction set that a build of the kernels is for, from its file's name. */
+function instructionSet(name: string): string | undefined {
+  return name.match(/\.(\w+)\.cc$/)?.[1];
+}
+
+function isForThisProcessor(name: string): boolean {
+  const set = instructionSet(name);
+  return process.arch === "x64" || set === undefined || set === "portable";
+}
+
+/** What the kernels' builds need beyond everyone's flags: see docs/log.md for what each one is worth. */
+function kernelFlags(name: string): readonly string[] {
+  const set = instructionSet(name);
+  return set === undefined ? [] : [...KERNEL_OPTIMISATION, ...(INSTRUCTION_SETS[set] ?? [])];
 }
 
 function flags(libtorch: Libtorch): string[] {

@@ -123,6 +123,7 @@ export class Search {
       imageChannels: dataset.train.channels,
       classes: dataset.classes.length,
       createEdge: this.method.createEdge,
+      kernels: config.kernels,
     }).to({ device });
     seed(config.seed, device);
     const { momentum, weightDecay, learningRate } = search;

@@ -1,10 +1,12 @@
 // The supernet (DARTS, sections 2.1 and 2.2): cells whose edges mix all candidate operations.
 // The alphas are not in here: a search method makes the mixture's weights from them before each pass.
+import { UserError } from "../errors.ts";
 import { edgeOffset, isReduction } from "../genotype/genotype.ts";
 import { BatchNorm2d, Conv2d, globalAveragePool, Linear } from "../nn/layers.ts";
 import { type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
+import { type FusedCell, fusable, fuseCell } from "./fused-cell.ts";
 import { type EdgeContext, type EdgeModule, MixedOp } from "./mixed-op.ts";
 import { FactorizedReduce, ReLUConvBN } from "./operations.ts";
 import type { Primitive } from "./primitives.ts";
@@ -36,7 +38,12 @@ export interface SupernetOptions {
   readonly classes: number;
   /** Builds an edge; a method with other edges (partial channels, fewer candidates) gives its own. */
   readonly createEdge?: (context: EdgeContext) => EdgeModule;
+  /** How cells are computed; absent: auto. Fused cells have no second derivatives. */
+  readonly kernels?: Kernels;
 }
+
+/** Fused CPU kernels where they fit, always (an error where they do not), or libtorch's operators one by one. */
+export type Kernels = "auto" | "fused" | "composite";
 
 /** Maps a cell's two inputs to its channels; the older one is halved when a reduction cell lies between. */
 export function preprocessing(
@@ -57,9 +64,11 @@ export class SupernetCell extends Module {
   readonly _ops: readonly EdgeModule[];
   readonly reduction: boolean;
   readonly nodes: number;
+  readonly kernels: Kernels;
+  readonly #fused: FusedCell | undefined;
 
   constructor(
-    { nodes, primitives, createEdge = (context) => new MixedOp(context) }: SupernetOptions,
+    { nodes, primitives, createEdge = (context) => new MixedOp(context), kernels = "auto" }: SupernetOptions,
     { channels, inputs, reduction, afterReduction }: CellPlace,
   ) {
     super();
@@ -69,12 +78,18 @@ export class SupernetCell extends Module {
     this._ops = edgesOf(nodes).map(({ edge, source }) =>
       createEdge({ channels, stride: reduction && source < 2 ? 2 : 1, primitives, edge, reduction }),
     );
+    this.kernels = kernels;
+    if (kernels !== "composite") this.#fused = fuseCell(this._ops, { nodes, reduction, primitives });
   }
 
   /** [N, C0, H, W], [N, C1, H', W'] → [N, nodes·channels, H'', W'']. */
   forward(s0: Tensor, s1: Tensor, mixture: CellMixture): Tensor {
     return scope(() => {
       const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
+      if (this.#fused && fusable(states[0], states[1])) {
+        return this.#fused.forward(states[0], states[1], mixture);
+      }
+      if (this.kernels === "fused") throw notFusable(states[0]);
       for (let node = 0; node < this.nodes; node++) {
         const first = edgeOffset(node);
         states.push(
@@ -89,6 +104,13 @@ export class SupernetCell extends Module {
     const value = this._ops[edge].forward(state, operations.select(0, edge), active?.[edge]);
     return edges ? value.mul(edges.select(0, edge)) : value;
   }
+}
+
+function notFusable({ device, dtype }: Tensor): UserError {
+  return new UserError(
+    `kernels is fused, but the fused kernels do not cover these cells (on ${device}, ${dtype}): they take the eight ` +
+      "primitives of DARTS on the CPU in float32, mixed as DARTS mixes them. Set kernels to auto or composite.",
+  );
 }
 
 /** A network of mixed cells, from images [N, imageChannels, H, W] to logits [N, classes]. */

@@ -1,0 +1,65 @@
+// Sums over several images at once: w₁·y₁ + w₂·y₂ + …, and the dot products of one image with all of them.
+#pragma once
+
+#include "vector.h"
+
+DARTS_BEGIN
+
+// Rows to combine: at most the four convolutions, both poolings and the skip connection of an edge.
+struct Terms {
+  static constexpr int kMost = 8;
+  int count = 0;
+  const float* row[kMost];
+  V weight[kMost];
+  DARTS_INLINE void add(const float* from, V w) {
+    row[count] = from;
+    weight[count++] = w;
+  }
+};
+
+template <int N, bool First>
+DARTS_INLINE void weightedRow(const Terms& terms, V constant, int width, float* to) {
+  const float* row[N + 1];
+  V weight[N + 1];
+  DARTS_UNROLL for (int t = 0; t < N; t++) {
+    row[t] = terms.row[t];
+    weight[t] = terms.weight[t];
+  }
+  for (int i = 0; i < width; i++) {
+    V sum = First ? constant : load(to + i * L) + constant;
+    DARTS_UNROLL for (int t = 0; t < N; t++) sum = fma(load(row[t] + i * L), weight[t], sum);
+    store(to + i * L, sum);
+  }
+}
+
+// dots[0] += Σ d, dots[1 + t] += Σ d·row[t]; [..][L], `step` floats apart.
+template <int N>
+DARTS_INLINE void dotRow(const Terms& terms, const float* d, int width, float* dots, size_t step) {
+  const float* row[N + 1];
+  V sum[N + 1];
+  DARTS_UNROLL for (int t = 0; t < N; t++) row[t] = terms.row[t];
+  DARTS_UNROLL for (int t = 0; t <= N; t++) sum[t] = load(dots + t * step);
+  for (int i = 0; i < width; i++) {
+    const V value = load(d + i * L);
+    sum[0] += value;
+    DARTS_UNROLL for (int t = 0; t < N; t++) sum[t + 1] = fma(value, load(row[t] + i * L), sum[t + 1]);
+  }
+  DARTS_UNROLL for (int t = 0; t <= N; t++) store(dots + t * step, sum[t]);
+}
+
+// Calls body(Count<count>), so that the loops above know how many terms they have.
+template <class Body>
+DARTS_INLINE void withCount(int count, Body body) {
+  switch (count) {
+    case 0: return body(Count<0>{});
+    case 1: return body(Count<1>{});
+    case 2: return body(Count<2>{});
+    case 3: return body(Count<3>{});
+    case 4: return body(Count<4>{});
+    case 5: return body(Count<5>{});
+    case 6: return body(Count<6>{});
+    default: return body(Count<7>{});
+  }
+}
+
+DARTS_END

@@ -1,0 +1,84 @@
+// One register of channels, and the few operations on it. Included once in each build, which names its DARTS_ISA.
+#pragma once
+
+#ifndef DARTS_ISA
+#error "define DARTS_ISA before including this"
+#endif
+
+#include "cell.h"
+
+#include <cmath>
+#include <cstring>
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#define DARTS_INLINE inline __attribute__((always_inline))
+#define DARTS_LAMBDA __attribute__((always_inline))
+#define DARTS_UNROLL _Pragma("GCC unroll 32")
+// Everything below a build's namespace is its own: no function is shared between instruction sets.
+#define DARTS_BEGIN namespace darts::kernels { namespace DARTS_ISA { namespace {
+#define DARTS_END }}}
+
+DARTS_BEGIN
+
+#if defined(__AVX512F__)
+constexpr int L = 16, kRegisters = 32;
+#elif defined(__AVX2__)
+constexpr int L = 8, kRegisters = 16;
+#else
+constexpr int L = 4, kRegisters = 16;
+#endif
+
+typedef float V __attribute__((vector_size(L * 4)));
+typedef int32_t Mask __attribute__((vector_size(L * 4)));  // all bits of a lane, or none
+typedef float Aliased __attribute__((vector_size(L * 4), may_alias));
+
+DARTS_INLINE V load(const float* p) { return *reinterpret_cast<const Aliased*>(p); }
+DARTS_INLINE void store(float* p, V v) { *reinterpret_cast<Aliased*>(p) = v; }
+DARTS_INLINE V all(float x) { return x - V{}; }
+DARTS_INLINE V zero() { return V{}; }
+// Contracted to one instruction where there is one (-ffp-contract=fast).
+DARTS_INLINE V fma(V a, V b, V c) { return a * b + c; }
+DARTS_INLINE V keepWhere(Mask mask, V v) { return reinterpret_cast<V>(reinterpret_cast<Mask>(v) & mask); }
+
+// The larger one; `b` where one of them is no number.
+DARTS_INLINE V max(V a, V b) {
+#if defined(__AVX512F__)
+  return reinterpret_cast<V>(_mm512_max_ps(reinterpret_cast<__m512>(a), reinterpret_cast<__m512>(b)));
+#elif defined(__AVX2__)
+  return reinterpret_cast<V>(_mm256_max_ps(reinterpret_cast<__m256>(a), reinterpret_cast<__m256>(b)));
+#else
+  return a > b ? a : b;
+#endif
+}
+DARTS_INLINE V relu(V v) { return max(zero(), v); }
+
+// Past the caches: for tensors that are read again only in a later phase. `p` is aligned to a register.
+DARTS_INLINE void stream(float* p, V v) {
+#if defined(__AVX512F__)
+  _mm512_stream_ps(p, reinterpret_cast<__m512>(v));
+#elif defined(__AVX2__)
+  _mm256_stream_ps(p, reinterpret_cast<__m256>(v));
+#else
+  store(p, v);
+#endif
+}
+
+template <int N> struct Count { static constexpr int value = N; };
+
+// Cuts `count` pixels into tiles of at most Widest (8 or 16): body(first pixel, Count<width>).
+template <int Widest, class Body>
+DARTS_INLINE void tiles(int count, Body body) {
+  int i = 0;
+  for (; i + Widest <= count; i += Widest) body(i, Count<Widest>{});
+  if constexpr (Widest > 8) if (count - i >= 8) { body(i, Count<8>{}); i += 8; }
+  if (count - i >= 4) { body(i, Count<4>{}); i += 4; }
+  if (count - i >= 2) { body(i, Count<2>{}); i += 2; }
+  if (count - i >= 1) body(i, Count<1>{});
+}
+
+DARTS_INLINE int least(int a, int b) { return a < b ? a : b; }
+DARTS_INLINE int most(int a, int b) { return a > b ? a : b; }
+
+DARTS_END

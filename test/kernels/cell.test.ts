@@ -1,0 +1,159 @@
+// The fused cell against the composite one in float64: values, all gradients and running statistics, over operations,
+// strides, channel counts, odd sizes and subsets. Batches are small: in a large one, somewhere, rounding turns the
+// sign that a ReLU sees or the winner of a maximum, and gradients differ by more than rounding (docs of the kernels).
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { FusedCell } from "../../src/space/fused-cell.ts";
+import { DARTS_PRIMITIVES, type Primitive } from "../../src/space/primitives.ts";
+import type { CellMixture } from "../../src/space/supernet.ts";
+import { seed } from "../../src/tensor/runtime.ts";
+import { Parameter, randn, type Tensor } from "../../src/tensor/tensor.ts";
+import { assertClose } from "../support/assert-close.ts";
+import { leakFree } from "../support/leak-free.ts";
+import { type Case, compositeBody, createEdges, withGradients } from "./composite.ts";
+
+const TOLERANCE = 1e-5;
+const FLOOR = 0.05;
+const NORMAL: Case = {
+  images: 3,
+  channels: 16,
+  height: 8,
+  width: 8,
+  nodes: 2,
+  reduction: false,
+  primitives: DARTS_PRIMITIVES,
+};
+
+const without = (...names: Primitive[]) => DARTS_PRIMITIVES.filter((name) => !names.includes(name));
+
+const CASES: Record<string, Case> = {
+  "a normal cell": NORMAL,
+  "a normal cell of four nodes": { ...NORMAL, nodes: 4, images: 2 },
+  "a reduction cell": { ...NORMAL, reduction: true },
+  "a reduction cell of four nodes": { ...NORMAL, reduction: true, nodes: 4, images: 2 },
+  "two channels": { ...NORMAL, channels: 2 },
+  "one channel, no convolutions": { ...NORMAL, channels: 1, primitives: DARTS_PRIMITIVES.slice(0, 4) },
+  "channels that fill no block": { ...NORMAL, channels: 20 },
+  "three blocks": { ...NORMAL, channels: 48, images: 2, nodes: 1 },
+  "an odd, wide image": { ...NORMAL, height: 7, width: 13 },
+  "a reduction of an odd, tall image": { ...NORMAL, reduction: true, height: 11, width: 5, channels: 10 },
+  "a reduction of odd times even": {
+    ...NORMAL,
+    reduction: true,
+    height: 7,
+    width: 10,
+    channels: 36,
+    nodes: 1,
+  },
+  "an image of two pixels": { ...NORMAL, height: 1, width: 2, images: 5 },
+  "a reduction to one pixel": { ...NORMAL, reduction: true, height: 2, width: 2, images: 5 },
+  "a single image": { ...NORMAL, images: 1 },
+  "more images than chunks": { ...NORMAL, images: 11, channels: 4, nodes: 1 },
+  "poolings and skips only": { ...NORMAL, primitives: ["skip_connect", "avg_pool_3x3", "max_pool_3x3"] },
+  "one operation": { ...NORMAL, primitives: ["sep_conv_5x5"] },
+  "no separable convolutions": {
+    ...NORMAL,
+    reduction: true,
+    primitives: without("sep_conv_3x3", "sep_conv_5x5"),
+  },
+  "another order": { ...NORMAL, primitives: [...DARTS_PRIMITIVES].reverse() },
+  "other candidates on each edge": { ...NORMAL, active: [[4], [0], [1, 3, 7], [2, 5, 6], [0, 3]] },
+  "other candidates on each edge of a reduction": {
+    ...NORMAL,
+    reduction: true,
+    active: [[3], [0, 4], [1, 7], [2, 5, 6, 3], [0]],
+  },
+};
+
+/** What one way to compute a cell gave. */
+interface Result {
+  readonly output: Tensor;
+  readonly gradients: ReadonlyMap<string, Tensor | undefined>;
+  readonly statistics: ReadonlyMap<string, Tensor>;
+}
+
+/** Runs a case both ways and hands over what they gave. */
+function bothWays(it: Case, training: boolean, check: (mine: Result, oracle: Result) => void): void {
+  seed(7);
+  const edges = createEdges(it);
+  const wide = createEdges(it);
+  for (const [i, edge] of wide.entries()) {
+    edge.loadStateDict(edges[i].stateDict());
+    edge.to({ dtype: "float64" });
+  }
+  for (const edge of [...edges, ...wide]) edge.train(training);
+  const made: { dispose(): void }[] = [...edges, ...wide];
+  const parameter = (values: Tensor) => {
+    const leaf = new Parameter(values);
+    made.push(leaf);
+    return leaf;
+  };
+  const shape = [it.images, it.channels, it.height, it.width];
+  const [s0, s1] = [parameter(randn(shape)), parameter(randn(shape))];
+  const mixture = parameter(randn([edges.length, it.primitives.length]).softmax(1));
+  const fused = new FusedCell({ ...it, edges });
+  const run = (
+    forward: (s0: Tensor, s1: Tensor, mixture: CellMixture) => Tensor,
+    modules: typeof edges,
+    wideInputs: boolean,
+  ): Result => {
+    const [a, b, m] = [s0, s1, mixture].map((tensor) =>
+      wideInputs ? parameter(tensor.detach().to({ dtype: "float64" })) : tensor,
+    );
+    const output = forward(a, b, { operations: m, active: it.active });
+    const names = modules.flatMap((edge, e) => [...edge.namedParameters(`edge ${e} `)]);
+    const inputs = new Map<string, Tensor>([["s0", a], ["s1", b], ["mixture", m], ...names]);
+    seed(8);
+    const cotangent = randn(output.shape).to({ dtype: output.dtype });
+    const gradients = withGradients(output, cotangent, inputs);
+    const statistics = new Map(modules.flatMap((edge, e) => [...edge.namedBuffers(`edge ${e} `)]));
+    return { output, gradients, statistics };
+  };
+  try {
+    const mine = run((a, b, m) => fused.forward(a, b, m), edges, false);
+    const oracle = run((a, b, m) => compositeBody(wide, it.nodes, a, b, m), wide, true);
+    check(mine, oracle);
+  } finally {
+    for (const owned of made) owned.dispose();
+  }
+}
+
+function compare(it: Case, training = true): void {
+  bothWays(it, training, (mine, oracle) => {
+    const close = (got: Tensor, expected: Tensor, what: string) => {
+      const [a, b] = [got, expected].map((tensor) => tensor.to({ dtype: "float64" }).toNumbers());
+      // Values and gradients are sums of numbers around 1: what is far below comes from cancellation (the gradient of
+      // a weight that a normalisation follows may be zero in exact arithmetic), and has the rounding of its terms.
+      const scale = Math.max(FLOOR / Math.max(...b.map(Math.abs)), 1);
+      assert.deepEqual(got.shape, expected.shape, what);
+      assertClose(a, b, TOLERANCE * scale, what);
+    };
+    close(mine.output, oracle.output, "output");
+    for (const [name, expected] of oracle.gradients) {
+      const got = mine.gradients.get(name);
+      // A state that nothing reads has a gradient of zeros here, and none there.
+      if (expected) close(got!, expected, `gradient of ${name}`);
+      else if (got)
+        assert.ok(
+          got.toNumbers().every((value) => value === 0),
+          `gradient of ${name} is zero`,
+        );
+    }
+    for (const [name, expected] of oracle.statistics) close(mine.statistics.get(name)!, expected, name);
+  });
+}
+
+for (const [name, it] of Object.entries(CASES)) {
+  test(
+    `${name}: as the composite cell in float64`,
+    leakFree(() => compare(it)),
+  );
+}
+
+test(
+  "in evaluation the running statistics normalise, and do not move",
+  leakFree(() => {
+    compare(NORMAL, false);
+    compare({ ...NORMAL, reduction: true }, false);
+  }),
+);

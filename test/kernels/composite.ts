@@ -1,0 +1,60 @@
+// The oracle of the fused cell: the same edges in float64, composed of libtorch's operators.
+import { edgeOffset } from "../../src/genotype/genotype.ts";
+import { MixedOp } from "../../src/space/mixed-op.ts";
+import type { Primitive } from "../../src/space/primitives.ts";
+import type { CellMixture } from "../../src/space/supernet.ts";
+import { grad } from "../../src/tensor/autograd.ts";
+import { cat, type Tensor } from "../../src/tensor/tensor.ts";
+
+/** A cell's body to compare on: sizes of the inputs, and which operations it mixes. */
+export interface Case {
+  readonly images: number;
+  readonly channels: number;
+  readonly height: number;
+  readonly width: number;
+  readonly nodes: number;
+  readonly reduction: boolean;
+  readonly primitives: readonly Primitive[];
+  readonly active?: readonly (readonly number[])[];
+}
+
+/** The edges of a cell, each a mixed operation. */
+export function createEdges({ channels, nodes, reduction, primitives }: Case): MixedOp[] {
+  const edges: MixedOp[] = [];
+  for (let node = 0; node < nodes; node++) {
+    for (let source = 0; source < node + 2; source++) {
+      const stride = reduction && source < 2 ? 2 : 1;
+      edges.push(new MixedOp({ channels, stride, primitives, edge: edges.length, reduction }));
+    }
+  }
+  return edges;
+}
+
+/** What SupernetCell computes after its preprocessing. */
+export function compositeBody(
+  edges: readonly MixedOp[],
+  nodes: number,
+  s0: Tensor,
+  s1: Tensor,
+  { operations, active }: CellMixture,
+): Tensor {
+  const states = [s0, s1];
+  for (let node = 0; node < nodes; node++) {
+    const first = edgeOffset(node);
+    const values = states.map((state, j) =>
+      edges[first + j].forward(state, operations.select(0, first + j), active?.[first + j]),
+    );
+    states.push(values.reduce((a, b) => a.add(b)));
+  }
+  return cat(states.slice(2), 1);
+}
+
+/** The output, and by name all gradients of its product with `cotangent`. */
+export function withGradients(
+  output: Tensor,
+  cotangent: Tensor,
+  inputs: ReadonlyMap<string, Tensor>,
+): Map<string, Tensor | undefined> {
+  const gradients = grad([output], [...inputs.values()], { gradOutputs: [cotangent] });
+  return new Map([...inputs.keys()].map((name, i) => [name, gradients[i]]));
+}
