@@ -22,9 +22,9 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
       data: { name: "cifar10", trainImages: 10000, testImages: 2000 },
       search: {
         order: "first",
-        trainImages: 2560,
-        channels: 8,
-        cells: 3,
+        trainImages: 4096,
+        channels: 16,
+        cells: 5,
         epochs: 5,
         batchSize: 32,
         // Few steps: the alphas must move further in each to leave their start.

@@ -18,6 +18,8 @@ export interface Diagnosis {
   readonly addon: string | null;
   readonly devices: readonly string[];
   readonly threads: number;
+  /** The build of the fused kernels that this processor runs (DARTS_KERNELS_ISA forces one); null without a bridge. */
+  readonly kernels: string | null;
   /** What is wrong, each with what to do; empty when all is well. */
   readonly problems: readonly string[];
 }
@@ -28,7 +30,11 @@ interface Probe {
   threads: number;
   correct: boolean;
   operators: number;
+  kernelLanes: number;
 }
+
+/** The kernels' builds by their floats in a vector. */
+const KERNELS: Readonly<Record<number, string>> = { 16: "avx512", 8: "avx2", 4: "portable" };
 
 /** Examines the machine; never throws for what it finds. */
 export async function diagnose(): Promise<Diagnosis> {
@@ -45,6 +51,7 @@ export async function diagnose(): Promise<Diagnosis> {
     addon: built ? path : null,
     devices: probe?.devices ?? [],
     threads: probe?.threads ?? 0,
+    kernels: probe ? (KERNELS[probe.kernelLanes] ?? null) : null,
     problems,
   };
 }

@@ -13,5 +13,6 @@ process.stdout.write(
     threads: torch.threads(),
     correct: sum[0] === 2 && sum[1] === 2,
     operators: torch.schemas().length,
+    kernelLanes: torch.call(torch.resolve("darts::kernel_lanes", "default")[0]),
   }),
 );

@@ -14,7 +14,7 @@ export const doctor: Command = {
   },
 };
 
-function format({ ok, libtorch, devices, threads, problems }: Diagnosis): string {
+function format({ ok, libtorch, devices, threads, kernels, problems }: Diagnosis): string {
   const rows: [string, string][] = [
     ["libtorch", libtorch ? `${libtorch.version} (${libtorch.source})` : "not found"],
     ...(libtorch
@@ -25,6 +25,7 @@ function format({ ok, libtorch, devices, threads, problems }: Diagnosis): string
       : []),
     ["devices", devices.join(", ") || "none"],
     ["threads", String(threads)],
+    ["kernels", kernels ?? "none"],
     ["node", `${process.version} on ${process.platform} ${process.arch}`],
   ];
   const lines = rows.map(([name, value]) => `${name.padEnd(9)} ${value}`);
