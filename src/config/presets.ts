@@ -19,13 +19,13 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     description:
       "the whole job in minutes on two CPU cores: a small search and a short training on part of CIFAR-10",
     settings: {
-      data: { name: "cifar10", trainImages: 10000, testImages: 2000 },
+      data: { name: "cifar10", trainImages: 8000, testImages: 2000 },
       search: {
         order: "first",
         trainImages: 4096,
         channels: 16,
         cells: 5,
-        epochs: 5,
+        epochs: 4,
         batchSize: 32,
         // Few steps: the alphas must move further in each to leave their start.
         archLearningRate: 3e-3,
