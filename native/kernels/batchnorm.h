@@ -14,25 +14,38 @@ inline void total(const Cell& cell, int slot, double* sums) {
   }
 }
 
-// Mean and 1/√(variance + ε) from the sums in `slot` and the sums of squares in the next one; in evaluation the
+// Mean and variance of the batch from each image's Σ(y - shift), Σ(y - shift)² and shift, in `slot` and the next two.
+inline void moments(const Cell& cell, int slot, double* mean, double* variance) {
+  const double pixels = cell.nodeSize.pixels(), count = cell.statisticsCount();
+  for (size_t c = 0; c < cell.channels; c++) mean[c] = variance[c] = 0;
+  for (int n = 0; n < cell.plan->images; n++) {
+    const float *sum = cell.partial(n, slot), *shift = cell.partial(n, slot + 2);
+    for (size_t c = 0; c < cell.channels; c++) mean[c] += (sum[c] + pixels * shift[c]) / count;
+  }
+  for (int n = 0; n < cell.plan->images; n++) {
+    const float *sum = cell.partial(n, slot), *square = cell.partial(n, slot + 1), *shift = cell.partial(n, slot + 2);
+    for (size_t c = 0; c < cell.channels; c++) {
+      const double d = shift[c] - mean[c];
+      variance[c] += (square[c] + 2 * d * sum[c] + pixels * d * d) / count;
+    }
+  }
+}
+
+// Mean and 1/√(variance + ε) of the batch, from the sums in `slot` and the next two; in evaluation the
 // running statistics'. In training these move by `momentum` towards the batch's (unbiased variance, as PyTorch has it).
 inline void finishNorm(const Cell& cell, int slot, float* const* statistics, int index, float* mean, float* rstd) {
   const Plan& plan = *cell.plan;
   float *runningMean = statistics[index], *runningVariance = statistics[index + 1];
   const double count = cell.statisticsCount();
-  double *sum = cell.sums, *square = cell.sums + cell.channels;
-  if (plan.training) {
-    total(cell, slot, sum);
-    total(cell, slot + 1, square);
-  }
+  double *batchMean = cell.sums, *batchVariance = cell.sums + cell.channels;
+  if (plan.training) moments(cell, slot, batchMean, batchVariance);
   for (int c = 0; c < static_cast<int>(cell.channels); c++) {
     double m = 0, v = 0;
     if (c >= plan.channels) {
       // An unused lane: zeros in, zeros out.
     } else if (plan.training) {
-      m = sum[c] / count;
-      v = square[c] / count - m * m;
-      if (v < 0) v = 0;
+      m = batchMean[c];
+      v = batchVariance[c] > 0 ? batchVariance[c] : 0;
       runningMean[c] = static_cast<float>((1 - plan.momentum) * runningMean[c] + plan.momentum * m);
       runningVariance[c] = static_cast<float>((1 - plan.momentum) * runningVariance[c] + plan.momentum * v * count / (count - 1));
     } else {
@@ -46,10 +59,10 @@ inline void finishNorm(const Cell& cell, int slot, float* const* statistics, int
 
 struct Affine { double a, b, k, weightGradient; };
 
-// Backward of w·(y - mean)·rstd for one channel, from sumD = ΣD and sumDy = ΣD·y (D: gradient of the output):
-// dy = a·D + b·y + k, and ΣD·(y - mean)·rstd is the channel's part in the gradient of w.
-DARTS_INLINE Affine normBackward(const Cell& cell, double sumD, double sumDy, double w, double mean, double rstd) {
-  const double g = rstd * (sumDy - mean * sumD), a = w * rstd;
+// Backward of w·(y - mean)·rstd for one channel, from sumD = ΣD and centered = ΣD·(y - mean), D the gradient of the
+// output: dy = a·D + b·y + k, and rstd·centered is the channel's part in the gradient of w.
+DARTS_INLINE Affine normBackward(const Cell& cell, double sumD, double centered, double w, double mean, double rstd) {
+  const double g = rstd * centered, a = w * rstd;
   if (!cell.plan->training) return {a, 0, 0, g};  // the statistics are constants
   const double count = cell.statisticsCount(), b = -a * rstd * g / count;
   return {a, b, -a * sumD / count - b * mean, g};

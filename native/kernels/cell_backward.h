@@ -1,6 +1,6 @@
 // Backward of a cell, states in reverse: when a state's turn comes, its own gradient is complete.
 // D stands for the gradient of the node that an edge adds to. Phases over the images:
-//   D  the sums ΣD, ΣD·y that the normalisations' gradients and the mixture's need
+//   D  the sums ΣD, ΣD·(y - mean) that the normalisations' gradients and the mixture's need
 //   E  second halves of separable convolutions, down to the gradients at their first normalisations
 //   F  first halves of all edges into one gradient, which the one ReLU mask of the state lets through; then both
 //      poolings and the skip connections, once for the state: they are linear in D
@@ -12,41 +12,44 @@ DARTS_BEGIN
 
 // Slots of the partial sums in phase D: ΣD, then one for each term in the order that `edgeTerms` lists them;
 // in phase E: Σdz and Σdz·z of each separable convolution.
-inline int edgeTerms(const Cell& cell, const Edge& edge, int* norms) {
+inline int edgeTerms(const Edge& edge, int* norms) {
   int count = 0;
   for (int u : kOutputNorms)
     if (edge.convolution[u].on) norms[count++] = u;
   for (int q = 0; q < 2; q++)
     if (edge.pooling[q].on) norms[count++] = kMaxNorm + q;
-  (void)cell;
   return count;
 }
 
 inline void gradientSums(Cell& cell, const Outgoing& out) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   overImages(cell, [&](int n, int chunk, Scratch& s, bool first) {
-    if (first && cell.wantsWeights) std::memset(cell.weightGradients + chunk * cell.chunkFloats, 0, cell.chunkFloats * sizeof(float));
+    if (first && cell.wantsWeights) std::memset(cell.weightGradients + chunk * cell.chunkFloats, 0,
+        cell.chunkFloats * sizeof(float));
     zeroPartials(cell, n);
     const float* x = image(cell, cell.states[out.state], size, n);
     for (int b = 0; b < cell.blocks; b++) {
       for (int y = 0; y < node.height; y++) {
-        if (out.pools) poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
+        if (out.pools) poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax,
+            s.pooledMean);
         const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
         for (int i = 0; i < out.count; i++) {
           const Edge& edge = cell.edges[out.list[i]];
           int norms[Terms::kMost];
-          const int count = edgeTerms(cell, edge, norms);
+          const int count = edgeTerms(edge, norms);
           Terms terms;
           for (int t = 0; t < count; t++) {
             const int norm = norms[t];
-            if (norm == kMaxNorm) terms.add(s.pooledMax, zero());
-            else if (norm == kAvgNorm) terms.add(s.pooledMean, zero());
-            else terms.add(image(cell, edge.convolution[norm].y, node, n) + at, zero());
+            if (norm == kMaxNorm) terms.add(s.pooledMax, load(edge.pooling[0].mean + b * L));
+            else if (norm == kAvgNorm) terms.add(s.pooledMean, load(edge.pooling[1].mean + b * L));
+            else terms.add(image(cell, edge.convolution[norm].y, node, n) + at,
+                load(edge.convolution[norm].mean + b * L));
           }
           if (edge.skips()) terms.add(x + at, zero());
           const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
           float* dots = cell.partial(n, kSlotsOfEdge * i) + b * L;
-          withCount(terms.count, [&](auto terms_) DARTS_LAMBDA { dotRow<decltype(terms_)::value>(terms, d, node.width, dots, cell.channels); });
+          withCount(terms.count, [&](auto terms_) DARTS_LAMBDA { dotRow<decltype(terms_)::value>(terms, d, node.width,
+              dots, cell.channels); });
         }
       }
     }
@@ -55,7 +58,7 @@ inline void gradientSums(Cell& cell, const Outgoing& out) {
 
 // From the sums of phase D: the gradients of the mixture, and how the normalisations' gradients depend on D.
 inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const float* mixture, float* mixtureGradient) {
-  double *sumD = cell.sums, *sumDy = cell.sums + cell.channels;
+  double *sumD = cell.sums, *centered = cell.sums + cell.channels;
   for (int q = 0; q < 2; q++) {
     std::memset(cell.poolB[q], 0, cell.channels * sizeof(float));
     std::memset(cell.poolK[q], 0, cell.channels * sizeof(float));
@@ -64,24 +67,24 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const float* mixtu
     Edge& edge = cell.edges[out.list[i]];
     float* gradient = mixtureGradient + static_cast<size_t>(out.list[i]) * cell.plan->columns;
     int norms[Terms::kMost];
-    const int count = edgeTerms(cell, edge, norms);
+    const int count = edgeTerms(edge, norms);
     total(cell, kSlotsOfEdge * i, sumD);
     for (int t = 0; t < count; t++) {
       const int norm = norms[t], operation = kOperationOf[norm];
       const double w = mixtureWeight(cell, edge, operation, mixture);
-      total(cell, kSlotsOfEdge * i + 1 + t, sumDy);
+      total(cell, kSlotsOfEdge * i + 1 + t, centered);
       double sum = 0;
       for (size_t c = 0; c < cell.channels; c++) {
         if (norm >= kMaxNorm) {
           const Pooling& p = edge.pooling[norm - kMaxNorm];
-          const Affine affine = normBackward(cell, sumD[c], sumDy[c], w, p.mean[c], p.rstd[c]);
+          const Affine affine = normBackward(cell, sumD[c], centered[c], w, p.mean[c], p.rstd[c]);
           p.a[c] = static_cast<float>(affine.a);
           cell.poolB[norm - kMaxNorm][c] += static_cast<float>(affine.b);
           cell.poolK[norm - kMaxNorm][c] += static_cast<float>(affine.k);
           sum += affine.weightGradient;
         } else {
           const Convolution& v = edge.convolution[norm];
-          const Affine affine = normBackward(cell, sumD[c], sumDy[c], w, v.mean[c], v.rstd[c]);
+          const Affine affine = normBackward(cell, sumD[c], centered[c], w, v.mean[c], v.rstd[c]);
           v.a[c] = static_cast<float>(affine.a);
           v.b[c] = static_cast<float>(affine.b);
           v.k[c] = static_cast<float>(affine.k);
@@ -91,9 +94,9 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const float* mixtu
       gradient[edge.plan->column[operation]] = static_cast<float>(sum);
     }
     if (edge.skips()) {
-      total(cell, kSlotsOfEdge * i + 1 + count, sumDy);
+      total(cell, kSlotsOfEdge * i + 1 + count, centered);
       double sum = 0;
-      for (size_t c = 0; c < cell.channels; c++) sum += sumDy[c];
+      for (size_t c = 0; c < cell.channels; c++) sum += centered[c];
       gradient[edge.plan->column[kSkip]] = static_cast<float>(sum);
     }
   }
@@ -147,9 +150,8 @@ inline void backwardSecond(Cell& cell, const Outgoing& out) {
       total(cell, kSlotsOfEdge * i + 2 * q, sumD);
       total(cell, kSlotsOfEdge * i + 2 * q + 1, sumDz);
       for (size_t k = 0; k < cell.channels; k++) {
-        // z is the normalised value itself where it counts: ΣD·y follows from ΣD·z.
-        const double sumDy = sumDz[k] / c.rstd[k] + c.mean[k] * sumD[k];
-        const Affine affine = normBackward(cell, sumD[k], sumDy, 1, c.mean[k], c.rstd[k]);
+        // z is the normalised value itself where it counts.
+        const Affine affine = normBackward(cell, sumD[k], sumDz[k] / c.rstd[k], 1, c.mean[k], c.rstd[k]);
         c.a[k] = static_cast<float>(affine.a);
         c.b[k] = static_cast<float>(affine.b);
         c.k[k] = static_cast<float>(affine.k);
@@ -189,7 +191,8 @@ inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scr
       const float* x = s.x + b * size.framedBlock() + size.framed(y, 0);
       const size_t at = b * size.block() + static_cast<size_t>(y) * size.width * L;
       for (int i = 0; i < size.width; i++)
-        store(gradient + at + i * L, load(gradient + at + i * L) + keepWhere(load(x + i * L) > zero(), load(s.dx + at + i * L)));
+        store(gradient + at + i * L, load(gradient + at + i * L) + keepWhere(load(x + i * L) > zero(),
+            load(s.dx + at + i * L)));
     }
 }
 
@@ -200,7 +203,8 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
   float* gradient = image(cell, cell.gradients[out.state], size, n);
   for (int b = 0; b < cell.blocks; b++) {
     for (int y = 0; y < node.height; y++) {
-      const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L, inBlock = static_cast<size_t>(y) * node.width * L;
+      const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L,
+          inBlock = static_cast<size_t>(y) * node.width * L;
       if (out.pools) {
         poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
         for (int q = 0; q < 2; q++) {
@@ -221,7 +225,8 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
         if (edge.skips()) addScaled(gradient + at, all(*edge.skipWeight));
       }
     }
-    if (out.pools) poolBackward(x + b * size.block(), size, node, out.stride, s.dMax, s.dMean, {s.frames.x, s.frames.gradient}, gradient + b * size.block());
+    if (out.pools) poolBackward(x + b * size.block(), size, node, out.stride, s.dMax, s.dMean, {s.frames.x,
+        s.frames.gradient}, gradient + b * size.block());
   }
 }
 
@@ -240,9 +245,11 @@ inline void backward(const BackwardCall& call) {
   }
   zeroFrames(cell, true);
   overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) std::memset(image(cell, cell.gradients[s], cell.inSize, n), 0, cell.imageFloats(cell.inSize) * sizeof(float));
+    for (int s = 0; s < 2; s++) std::memset(image(cell, cell.gradients[s], cell.inSize, n), 0,
+        cell.imageFloats(cell.inSize) * sizeof(float));
     for (int i = 0; i < plan.nodes; i++)
-      toBlocks(call.outputGradient, n, plan.channels, i * plan.channels, cell.nodeSize, image(cell, cell.gradients[2 + i], cell.nodeSize, n));
+      toBlocks(call.outputGradient, n, plan.channels, i * plan.channels, cell.nodeSize, image(cell,
+          cell.gradients[2 + i], cell.nodeSize, n));
   });
   for (int state = plan.states - 2; state >= 0; state--) {
     const Outgoing out = outgoing(cell, state);
@@ -264,7 +271,8 @@ inline void backward(const BackwardCall& call) {
     });
   }
   if (call.wantsInputs) overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) fromBlocks(image(cell, cell.gradients[s], cell.inSize, n), call.inputGradients[s], n, plan.channels, 0, cell.inSize);
+    for (int s = 0; s < 2; s++) fromBlocks(image(cell, cell.gradients[s], cell.inSize, n), call.inputGradients[s], n,
+        plan.channels, 0, cell.inSize);
   });
   delete &cell;
 }

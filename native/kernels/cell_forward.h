@@ -32,31 +32,37 @@ inline Outgoing outgoing(const Cell& cell, int state) {
   return out;
 }
 
-DARTS_INLINE float* image(const Cell& cell, float* tensor, Size size, int n) { return tensor + n * cell.imageFloats(size); }
+DARTS_INLINE float* image(const Cell& cell, float* tensor, Size size,
+    int n) { return tensor + n * cell.imageFloats(size); }
 
 // The convolutions that read a state itself.
 constexpr int kFirstNorms[] = {kSep3First, kSep5First, kDil3Unit, kDil5Unit, kReduceNorm};
 
-// Slots of the partial sums in phases A and B: two for each normalisation of an edge; the poolings' come last.
-DARTS_INLINE int normSlot(int edge, int norm) { return kSlotsOfEdge * edge + 2 * norm; }
+// Slots of the partial sums in phases A and B: three for each normalisation of an edge; the poolings' come last.
+DARTS_INLINE int normSlot(int edge, int norm) { return kSlotsOfEdge * edge + 3 * norm; }
 
-inline void zeroPartials(const Cell& cell, int image) { std::memset(cell.partial(image, 0), 0, cell.slots * cell.channels * sizeof(float)); }
+inline void zeroPartials(const Cell& cell, int image) { std::memset(cell.partial(image, 0), 0,
+    cell.slots * cell.channels * sizeof(float)); }
 
 inline void poolSums(const Cell& cell, const Outgoing& out, const float* x, int n, Scratch& s) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   for (int b = 0; b < cell.blocks; b++) {
-    V sum[4] = {zero(), zero(), zero(), zero()};
+    V sum[6] = {zero(), zero(), zero(), zero(), zero(), zero()};  // as addStatistics has them, for both poolings
     for (int y = 0; y < node.height; y++) {
       poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
+      if (y == 0) {
+        sum[2] = load(s.pooledMax);
+        sum[5] = load(s.pooledMean);
+      }
       for (int i = 0; i < node.width; i++) {
-        const V m = load(s.pooledMax + i * L), a = load(s.pooledMean + i * L);
+        const V m = load(s.pooledMax + i * L) - sum[2], a = load(s.pooledMean + i * L) - sum[5];
         sum[0] += m;
         sum[1] = fma(m, m, sum[1]);
-        sum[2] += a;
-        sum[3] = fma(a, a, sum[3]);
+        sum[3] += a;
+        sum[4] = fma(a, a, sum[4]);
       }
     }
-    for (int q = 0; q < 4; q++) store(cell.partial(n, cell.slots - 4 + q) + b * L, sum[q]);
+    for (int q = 0; q < 6; q++) store(cell.partial(n, cell.slots - 6 + q) + b * L, sum[q]);
   }
 }
 
@@ -73,11 +79,13 @@ inline void forwardFirst(Cell& cell, const Outgoing& out, float* const* statisti
         const Convolution& c = edge.convolution[u];
         if (!c.on) continue;
         withShape(u, edge.plan->stride, [&](auto shape) {
-          unitForward(cell, c, s.x, size, image(cell, c.y, cell.nodeSize, n), cell.partial(n, normSlot(i, u)), s, shape);
+          unitForward(cell, c, s.x, size, image(cell, c.y, cell.nodeSize, n), cell.partial(n, normSlot(i, u)), s,
+              shape);
         });
       }
       const Convolution& reduce = edge.convolution[kReduceNorm];
-      if (reduce.on) reduceForward(cell, reduce, s.x, image(cell, reduce.y, cell.nodeSize, n), cell.partial(n, normSlot(i, kReduceNorm)), s);
+      if (reduce.on) reduceForward(cell, reduce, s.x, image(cell, reduce.y, cell.nodeSize, n), cell.partial(n,
+          normSlot(i, kReduceNorm)), s);
     }
   });
   for (int i = 0; i < out.count; i++) {
@@ -88,7 +96,7 @@ inline void forwardFirst(Cell& cell, const Outgoing& out, float* const* statisti
     }
     for (int q = 0; q < 2; q++) {
       const Pooling& p = edge.pooling[q];
-      if (p.on) finishNorm(cell, cell.slots - 4 + 2 * q, statistics, edge.plan->norm[kMaxNorm + q], p.mean, p.rstd);
+      if (p.on) finishNorm(cell, cell.slots - 6 + 3 * q, statistics, edge.plan->norm[kMaxNorm + q], p.mean, p.rstd);
     }
   }
 }
@@ -104,7 +112,8 @@ inline void forwardSecond(Cell& cell, const Outgoing& out, float* const* statist
         if (!c.on) continue;
         frameNormRelu(image(cell, first.y, node, n), first.mean, first.rstd, cell.blocks, node, s.z);
         withShape(kSep3Second + q, 1, [&](auto shape) {
-          unitForward(cell, c, s.z, node, image(cell, c.y, node, n), cell.partial(n, normSlot(i, kSep3Second + q)), s, shape);
+          unitForward(cell, c, s.z, node, image(cell, c.y, node, n), cell.partial(n, normSlot(i, kSep3Second + q)), s,
+              shape);
         });
       }
     }
@@ -131,7 +140,8 @@ inline void addToNodes(Cell& cell, const Outgoing& out, const float* mixture) {
     const float* x = image(cell, cell.states[out.state], size, n);
     for (int b = 0; b < cell.blocks; b++) {
       for (int y = 0; y < node.height; y++) {
-        if (out.pools) poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
+        if (out.pools) poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax,
+            s.pooledMean);
         const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
         for (int i = 0; i < out.count; i++) {
           const Edge& edge = cell.edges[out.list[i]];
@@ -193,7 +203,8 @@ inline void forward(const ForwardCall& call) {
       if (cell.edges[e].convolution[norm].on) packConvolution(cell, cell.edges[e], norm, call.weights);
   });
   overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) toBlocks(call.inputs[s], n, plan.channels, 0, cell.inSize, image(cell, cell.states[s], cell.inSize, n));
+    for (int s = 0; s < 2; s++) toBlocks(call.inputs[s], n, plan.channels, 0, cell.inSize, image(cell, cell.states[s],
+        cell.inSize, n));
   });
   for (int state = 0; state < plan.states - 1; state++) {
     const Outgoing out = outgoing(cell, state);
@@ -205,7 +216,8 @@ inline void forward(const ForwardCall& call) {
   }
   overImages(cell, [&](int n, int, Scratch&, bool) {
     for (int i = 0; i < plan.nodes; i++)
-      fromBlocks(image(cell, cell.states[2 + i], cell.nodeSize, n), call.output, n, plan.channels, i * plan.channels, cell.nodeSize);
+      fromBlocks(image(cell, cell.states[2 + i], cell.nodeSize, n), call.output, n, plan.channels, i * plan.channels,
+          cell.nodeSize);
   });
   delete &cell;
 }

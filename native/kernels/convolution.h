@@ -22,42 +22,51 @@ DARTS_INLINE void withShape(int unit, int stride, Body body) {
   }
 }
 
-// Adds the sums and sums of squares of a tile's values to an image's statistics, [2][channels].
+// Adds a tile's values to an image's statistics, [3][channels]: Σ(y - shift), Σ(y - shift)² and the shift, which is
+// the image's first value: squares do not cancel where the mean is much larger than the deviation.
 template <int P>
-DARTS_INLINE void addStatistics(const V* values, float* sums, size_t channels, int block) {
-  V sum = values[0], square = values[0] * values[0];
-  DARTS_UNROLL for (int j = 1; j < P; j++) {
-    sum += values[j];
-    square = fma(values[j], values[j], square);
+DARTS_INLINE void addStatistics(const V* values, float* sums, size_t channels, int block, bool first) {
+  float *s = sums + block * L, *q = sums + channels + block * L, *k = sums + 2 * channels + block * L;
+  if (first) store(k, values[0]);
+  const V shift = load(k);
+  V sum = zero(), square = zero();
+  DARTS_UNROLL for (int j = 0; j < P; j++) {
+    const V difference = values[j] - shift;
+    sum += difference;
+    square = fma(difference, difference, square);
   }
-  float *s = sums + block * L, *q = sums + channels + block * L;
   store(s, load(s) + sum);
   store(q, load(q) + square);
 }
 
 // The pointwise part of a tile of output rows, into y, with statistics.
-DARTS_INLINE void pointwiseForward(const Cell& cell, const Convolution& c, int inBlocks, const float* t, size_t tile, int y0, int pixels, float* y, float* sums) {
+DARTS_INLINE void pointwiseForward(const Cell& cell, const Convolution& c, int inBlocks, const float* t, size_t tile,
+    int y0, int pixels, float* y, float* sums) {
   const Size size = cell.nodeSize;
   float* rows = y + static_cast<size_t>(y0) * size.width * L;
-  pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
+  pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, [&](int block, int p, auto count,
+      const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(count)::value;
     float* out = rows + block * size.block() + static_cast<size_t>(p) * L;
     DARTS_UNROLL for (int j = 0; j < P; j++) stream(out + j * L, values[j]);
-    addStatistics<P>(values, sums, cell.channels, block);
+    addStatistics<P>(values, sums, cell.channels, block, y0 == 0 && p == 0);
   });
 }
 
 template <int K, int D, int S>
-DARTS_INLINE void depthwiseRows(const Cell& cell, const Convolution& c, const float* framed, Size in, int y0, int rows, float* t, size_t tile, Ahead& ahead) {
+DARTS_INLINE void depthwiseRows(const Cell& cell, const Convolution& c, const float* framed, Size in, int y0,
+    int rows, float* t, size_t tile, Ahead& ahead) {
   const int width = cell.nodeSize.width;
   for (int b = 0; b < cell.blocks; b++)
     for (int r = 0; r < rows; r++)
-      depthwiseRow<K, D, S, false>(framed + b * in.framedBlock(), in, y0 + r, c.depthwise + b * K * K * L, t + b * tile + static_cast<size_t>(r) * width * L, width, ahead);
+      depthwiseRow<K, D, S, false>(framed + b * in.framedBlock(), in, y0 + r, c.depthwise + b * K * K * L,
+          t + b * tile + static_cast<size_t>(r) * width * L, width, ahead);
 }
 
 // y of one image from its framed input, and its sums (zeroed before) for the statistics.
 template <int K, int D, int S>
-__attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& c, const float* framed, Size in, float* y, float* sums, Scratch& s, Shape<K, D, S>) {
+__attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& c, const float* framed, Size in,
+    float* y, float* sums, Scratch& s, Shape<K, D, S>) {
   const Size out = cell.nodeSize;
   const int rows = cell.tileRows();
   const size_t tile = static_cast<size_t>(rows) * out.width * L;
@@ -71,7 +80,8 @@ __attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& 
 // Backward of a unit for one image. dy = a·d + b·y + k is made on load; the depthwise output is made again.
 // Adds to the weight gradients g of the chunk, where they are wanted; writes dx (the gradient at the framed input), or adds to it.
 template <int K, int D, int S>
-__attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution& c, const float* framed, Size in, const float* d, const float* y,
+__attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution& c, const float* framed, Size in,
+    const float* d, const float* y,
                                             float* g, float* dx, bool add, Scratch& s, Shape<K, D, S>) {
   const Size out = cell.nodeSize;
   const int rows = cell.tileRows(), blocks = cell.blocks;
@@ -88,7 +98,8 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
     for (int b = 0; b < blocks; b++) {
       const V ca = load(c.a + b * L), cb = load(c.b + b * L), ck = load(c.k + b * L);
       const size_t at = b * out.block() + static_cast<size_t>(y0) * out.width * L;
-      for (int p = 0; p < pixels; p++) store(s.dy + b * tile + p * L, fma(load(d + at + p * L), ca, fma(load(y + at + p * L), cb, ck)));
+      for (int p = 0; p < pixels; p++) store(s.dy + b * tile + p * L, fma(load(d + at + p * L), ca,
+          fma(load(y + at + p * L), cb, ck)));
     }
     if (cell.wantsWeights) {
       depthwiseRows<K, D, S>(cell, c, framed, in, y0, here, s.t, tile, s.ahead);
@@ -97,7 +108,8 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
     // The gradient between the two convolutions goes into a framed image, for its turn as an input.
     for (int r = 0; r < here; r++) {
       float* row = s.dt + out.framed(y0 + r, 0);
-      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, blocks, blocks, [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
+      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, blocks, blocks,
+          [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
         constexpr int P = decltype(count)::value;
         float* to = row + block * out.framedBlock() + static_cast<size_t>(p) * L;
         DARTS_UNROLL for (int j = 0; j < P; j++) store(to + j * L, values[j]);
@@ -107,7 +119,8 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
     const int ready = y0 + here == out.height ? in.height : most(0, least(in.height, S * (y0 + here) - pad));
     for (int b = 0; b < blocks; b++) {
       const float* dt = s.dt + b * out.framedBlock();
-      if (cell.wantsWeights) depthwiseWeights<K, D, S>(framed + b * in.framedBlock(), in, dt, out, y0, y0 + here, g + c.depthwiseGradient + b * K * K * L);
+      if (cell.wantsWeights) depthwiseWeights<K, D, S>(framed + b * in.framedBlock(), in, dt, out, y0, y0 + here,
+          g + c.depthwiseGradient + b * K * K * L);
       const float *w = c.depthwise + b * K * K * L, *flipped = c.flipped + b * K * K * L;
       for (int yy = done; yy < ready; yy++) {
         float* row = dx + b * in.block() + static_cast<size_t>(yy) * in.width * L;
@@ -132,7 +145,8 @@ inline void gatherReduced(const Cell& cell, const float* framed, int y0, int row
       }
 }
 
-inline void reduceForward(const Cell& cell, const Convolution& c, const float* framed, float* y, float* sums, Scratch& s) {
+inline void reduceForward(const Cell& cell, const Convolution& c, const float* framed, float* y, float* sums,
+    Scratch& s) {
   const Size out = cell.nodeSize;
   const int rows = cell.tileRows();
   const size_t tile = static_cast<size_t>(rows) * out.width * L;
@@ -144,7 +158,8 @@ inline void reduceForward(const Cell& cell, const Convolution& c, const float* f
 }
 
 // Adds to dx.
-inline void reduceBackward(const Cell& cell, const Convolution& c, const float* framed, const float* d, const float* y, float* g, float* dx, Scratch& s) {
+inline void reduceBackward(const Cell& cell, const Convolution& c, const float* framed, const float* d,
+    const float* y, float* g, float* dx, Scratch& s) {
   const Size in = cell.inSize, out = cell.nodeSize;
   const int rows = cell.tileRows(), blocks = cell.blocks;
   const size_t tile = static_cast<size_t>(rows) * out.width * L;
@@ -153,14 +168,16 @@ inline void reduceBackward(const Cell& cell, const Convolution& c, const float* 
     for (int b = 0; b < blocks; b++) {
       const V ca = load(c.a + b * L), cb = load(c.b + b * L), ck = load(c.k + b * L);
       const size_t at = b * out.block() + static_cast<size_t>(y0) * out.width * L;
-      for (int p = 0; p < pixels; p++) store(s.dy + b * tile + p * L, fma(load(d + at + p * L), ca, fma(load(y + at + p * L), cb, ck)));
+      for (int p = 0; p < pixels; p++) store(s.dy + b * tile + p * L, fma(load(d + at + p * L), ca,
+          fma(load(y + at + p * L), cb, ck)));
     }
     if (cell.wantsWeights) {
       gatherReduced(cell, framed, y0, here, s.t, tile);
       pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, 2 * blocks);
     }
     for (int r = 0; r < here; r++) {
-      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, 2 * blocks, blocks, [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
+      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, 2 * blocks, blocks,
+          [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
         constexpr int P = decltype(count)::value;
         const int half = block >= blocks, yy = 2 * (y0 + r) + half;
         if (yy >= in.height) return;

@@ -32,7 +32,8 @@ struct Ahead {
 
 // P pixels of one row: all sums in registers. `in` is the top left tap of the first pixel.
 template <int K, int D, int S, int P, bool Add>
-DARTS_INLINE void depthwiseTile(const float* __restrict in, size_t row, const float* __restrict w, float* __restrict out) {
+DARTS_INLINE void depthwiseTile(const float* __restrict in, size_t row, const float* __restrict w,
+    float* __restrict out) {
   V sum[P];
   DARTS_UNROLL for (int j = 0; j < P; j++) sum[j] = Add ? load(out + j * L) : zero();
   DARTS_UNROLL for (int ky = 0; ky < K; ky++) {
@@ -57,13 +58,15 @@ DARTS_INLINE void depthwiseTile(const float* __restrict in, size_t row, const fl
 
 // Row `y` of the output, `width` pixels, from a framed block.
 template <int K, int D, int S, bool Add>
-DARTS_INLINE void depthwiseRow(const float* framed, Size size, int y, const float* w, float* out, int width, Ahead& ahead) {
+DARTS_INLINE void depthwiseRow(const float* framed, Size size, int y, const float* w, float* out, int width,
+    Ahead& ahead) {
   constexpr int pad = padding(K, D);
   const float* in = framed + size.framed(y * S - pad, -pad);
   const size_t row = size.framedRow();
   tiles<8>(width, [&](int x, auto tile) DARTS_LAMBDA {
     ahead.step<L == 16 ? 8 : 4>();
-    depthwiseTile<K, D, S, decltype(tile)::value, Add>(in + static_cast<size_t>(x) * S * L, row, w, out + static_cast<size_t>(x) * L);
+    depthwiseTile<K, D, S, decltype(tile)::value, Add>(in + static_cast<size_t>(x) * S * L, row, w,
+        out + static_cast<size_t>(x) * L);
   });
 }
 
@@ -95,7 +98,8 @@ DARTS_INLINE void parityRow(const float* framedDt, Size dtSize, int y, const flo
 // Row `y` of the data gradient, `width` pixels, from the framed gradient of the convolution's output.
 // `flipped` are the weights turned by 180° (used at stride 1, where the gradient is a convolution again).
 template <int K, int D, int S, bool Add>
-DARTS_INLINE void depthwiseDataRow(const float* framedDt, Size dtSize, int y, const float* w, const float* flipped, float* dx, int width, Ahead& ahead) {
+DARTS_INLINE void depthwiseDataRow(const float* framedDt, Size dtSize, int y, const float* w, const float* flipped,
+    float* dx, int width, Ahead& ahead) {
   if constexpr (S == 1) {
     depthwiseRow<K, D, 1, Add>(framedDt, dtSize, y, flipped, dx, width, ahead);
   } else if (y % 2 == 0) {
@@ -132,7 +136,8 @@ DARTS_INLINE void depthwiseWeightRows(const float* __restrict x, Size size, cons
 
 // As many rows of taps at a time as there are registers for their sums.
 template <int K, int D, int S>
-__attribute__((noinline)) void depthwiseWeights(const float* x, Size size, const float* dt, Size dtSize, int begin, int end, float* g) {
+__attribute__((noinline)) void depthwiseWeights(const float* x, Size size, const float* dt, Size dtSize, int begin,
+    int end, float* g) {
   if constexpr (kRegisters == 32 || K == 3) {
     depthwiseWeightRows<K, D, S, 0, K>(x, size, dt, dtSize, begin, end, g);
   } else {

@@ -34,7 +34,8 @@ inline void toBlocks(const Images& from, int image, int channels, int firstChann
       // Sixteen pixels of every channel at a time, so that the lines written to stay in the first cache.
       for (int p0 = 0; p0 < size.pixels(); p0 += 16)
         for (int l = 0; l < lanes; l++)
-          for (int p = p0; p < least(p0 + 16, size.pixels()); p++) to[p * L + l] = source[l * from.channel + p * from.pixel];
+          for (int p = p0; p < least(p0 + 16,
+              size.pixels()); p++) to[p * L + l] = source[l * from.channel + p * from.pixel];
     }
   }
 }
@@ -50,7 +51,8 @@ inline void fromBlocks(const float* from, const Images& to, int image, int chann
     } else {
       for (int p0 = 0; p0 < size.pixels(); p0 += 16)
         for (int l = 0; l < lanes; l++)
-          for (int p = p0; p < least(p0 + 16, size.pixels()); p++) target[l * to.channel + p * to.pixel] = from[p * L + l];
+          for (int p = p0; p < least(p0 + 16,
+              size.pixels()); p++) target[l * to.channel + p * to.pixel] = from[p * L + l];
     }
   }
 }

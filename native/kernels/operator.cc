@@ -37,8 +37,10 @@ Images imagesOf(const at::Tensor& tensor) {
 // Images [N, C, H, W], not initialised.
 at::Tensor borrowImages(std::vector<int64_t> sizes, at::MemoryFormat format) {
   const int64_t n = sizes[0], c = sizes[1], h = sizes[2], w = sizes[3];
-  const std::vector<int64_t> strides = format == at::MemoryFormat::ChannelsLast ? std::vector<int64_t>{c * h * w, 1, w * c, c}
-                                                                                : std::vector<int64_t>{c * h * w, h * w, w, 1};
+  const std::vector<int64_t> strides = format == at::MemoryFormat::ChannelsLast ? std::vector<int64_t>{c * h * w, 1,
+      w * c, c}
+                                                                                : std::vector<int64_t>{c * h * w,
+                                                                                    h * w, w, 1};
   return borrow(n * c * h * w).as_strided(sizes, strides);
 }
 
@@ -57,7 +59,8 @@ std::vector<bool> usedWeights(const Plan& plan, size_t count) {
 
 class FusedCell : public torch::autograd::Function<FusedCell> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& s0, const at::Tensor& s1, const at::Tensor& mixture,
+  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& s0, const at::Tensor& s1,
+      const at::Tensor& mixture,
                             at::TensorList weights, const c10::intrusive_ptr<Run>& run, bool differentiable) {
     const Plan& plan = run->plan;
     at::Tensor inputs[2];
@@ -79,10 +82,12 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
       statistics.push_back(statistic.scalar_type() == at::kFloat ? statistic.data_ptr<float>() : nullptr);
 
     const int threads = at::get_num_threads();
-    const at::Tensor output = borrowImages({plan.images, plan.nodes * plan.channels, plan.height, plan.width}, run->inputFormats[1]);
+    const at::Tensor output = borrowImages({plan.images, plan.nodes * plan.channels, plan.height, plan.width},
+        run->inputFormats[1]);
     const at::Tensor arena = borrow(run->kernels->arenaFloats(plan));
     const at::Tensor scratch = borrow(run->kernels->scratchFloats(plan, threads, false));
-    run->kernels->forward({&plan, threads, {imagesOf(inputs[0]), imagesOf(inputs[1])}, imagesOf(output), dense.data_ptr<float>(),
+    run->kernels->forward({&plan, threads, {imagesOf(inputs[0]), imagesOf(inputs[1])}, imagesOf(output),
+        dense.data_ptr<float>(),
                            weightData.data(), statistics.data(), arena.data_ptr<float>(), scratch.data_ptr<float>()});
     if (differentiable) {
       run->statistics.clear();
@@ -92,7 +97,8 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     return output;
   }
 
-  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context, torch::autograd::variable_list outputGradients) {
+  static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
+      torch::autograd::variable_list outputGradients) {
     TORCH_CHECK(!at::GradMode::is_enabled(), "darts::cell has no second derivatives: use the composite cell for createGraph");
     const at::Tensor arena = context->get_saved_variables()[0];
     const auto capsule = context->saved_data["run"].toCapsule();
@@ -122,7 +128,8 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     }
     const int threads = at::get_num_threads();
     const at::Tensor scratch = borrow(run.kernels->scratchFloats(plan, threads, true));
-    run.kernels->backward({&plan, threads, imagesOf(given), wantsInputs, wantsWeights, {inputGradients[0], inputGradients[1]}, gradients[2].data_ptr<float>(),
+    run.kernels->backward({&plan, threads, imagesOf(given), wantsInputs, wantsWeights, {inputGradients[0],
+        inputGradients[1]}, gradients[2].data_ptr<float>(),
                            weightGradients.data(), arena.data_ptr<float>(), scratch.data_ptr<float>()});
     return gradients;
   }
@@ -142,9 +149,12 @@ void countBatches(const Plan& plan, const std::vector<at::Tensor>& statistics) {
   }
 }
 
-at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const at::Tensor& mixture, at::TensorList weights, at::TensorList statistics,
-                int64_t nodes, bool reduction, at::IntArrayRef operations, at::IntArrayRef active, bool training, double momentum, double eps) {
-  const CellArguments arguments{s0, s1, mixture, weights.vec(), statistics.vec(), nodes, reduction, operations.vec(), active.vec(),
+at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const at::Tensor& mixture, at::TensorList weights,
+    at::TensorList statistics,
+                int64_t nodes, bool reduction, at::IntArrayRef operations, at::IntArrayRef active, bool training,
+                    double momentum, double eps) {
+  const CellArguments arguments{s0, s1, mixture, weights.vec(), statistics.vec(), nodes, reduction, operations.vec(),
+      active.vec(),
                                 training, momentum, eps};
   const auto run = c10::make_intrusive<Run>();
   run->plan = makePlan(arguments);
@@ -152,7 +162,8 @@ at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const at::Tensor& mi
   run->statistics = arguments.statistics;
   bool differentiable = s0.requires_grad() || s1.requires_grad() || mixture.requires_grad();
   for (const at::Tensor& weight : weights) differentiable = differentiable || weight.requires_grad();
-  const at::Tensor output = FusedCell::apply(s0, s1, mixture, weights, run, differentiable && at::GradMode::is_enabled());
+  const at::Tensor output = FusedCell::apply(s0, s1, mixture, weights, run,
+      differentiable && at::GradMode::is_enabled());
   if (training) countBatches(run->plan, arguments.statistics);
   return output;
 }

@@ -168,7 +168,7 @@ inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
   s.frames.gradient = supply.take(static_cast<size_t>(in.width + 2) * (in.height + 2) * L);
 }
 
-constexpr int kSlotsOfEdge = 16;
+constexpr int kSlotsOfEdge = 24;
 
 // What only lasts for one pass.
 inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
@@ -176,7 +176,7 @@ inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
   for (int t = 0; t < cell.threads; t++) placeThread(cell, supply, cell.scratch[t], backward);
   int list[kMaxEdges], widest = 0;
   for (int s = 0; s < plan.states; s++) widest = most(widest, edgesFrom(plan, s, list));
-  cell.slots = kSlotsOfEdge * widest + 4;
+  cell.slots = kSlotsOfEdge * widest + 6;
   cell.partials = supply.take(static_cast<size_t>(plan.images) * cell.slots * cell.channels);
   cell.sums = reinterpret_cast<double*>(supply.take(16 * 2 * cell.channels));
   if (!backward) return;

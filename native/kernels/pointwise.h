@@ -8,7 +8,8 @@ DARTS_BEGIN
 // Outputs of B blocks and P pixels, all in registers; w is [block][inBlocks][L in][L out].
 // emit(block, first pixel, Count<P>, values) takes them.
 template <int B, int P, class Emit>
-DARTS_INLINE void pointwiseTile(const float* __restrict t, size_t stride, const float* __restrict w, int inBlocks, int block, int pixel, Emit emit) {
+DARTS_INLINE void pointwiseTile(const float* __restrict t, size_t stride, const float* __restrict w, int inBlocks,
+    int block, int pixel, Emit emit) {
   V sum[B][P];
   DARTS_UNROLL for (int o = 0; o < B; o++) { DARTS_UNROLL for (int j = 0; j < P; j++) sum[o][j] = zero(); }
   const float* first = w + static_cast<size_t>(block) * inBlocks * L * L;
@@ -28,7 +29,8 @@ DARTS_INLINE void pointwiseTile(const float* __restrict t, size_t stride, const 
 }
 
 template <class Emit>
-DARTS_INLINE void pointwise(const float* t, size_t stride, int pixels, const float* w, int outBlocks, int inBlocks, Emit emit) {
+DARTS_INLINE void pointwise(const float* t, size_t stride, int pixels, const float* w, int outBlocks, int inBlocks,
+    Emit emit) {
   int block = 0;
   constexpr int kPair = kRegisters == 32 ? 8 : 4, kSingle = 2 * kPair;
   for (; block + 2 <= outBlocks; block += 2) {
@@ -45,7 +47,8 @@ DARTS_INLINE void pointwise(const float* t, size_t stride, int pixels, const flo
 
 // g[out][in][c][:] += Σ dy[p][c] · t[p][:] for R rows c from `c` on and B blocks of inputs.
 template <int R, int B>
-DARTS_INLINE void pointwiseWeightTile(const float* __restrict dy, const float* __restrict t, size_t stride, int pixels, float* __restrict g) {
+DARTS_INLINE void pointwiseWeightTile(const float* __restrict dy, const float* __restrict t, size_t stride,
+    int pixels, float* __restrict g) {
   V sum[B][R];
   DARTS_UNROLL for (int b = 0; b < B; b++) { DARTS_UNROLL for (int c = 0; c < R; c++) sum[b][c] = load(g + (b * L + c) * L); }
   for (int p = 0; p < pixels; p++) {
@@ -60,17 +63,20 @@ DARTS_INLINE void pointwiseWeightTile(const float* __restrict dy, const float* _
 }
 
 // The weight gradient of a tile; g is [outBlocks][inBlocks][L out][L in].
-inline void pointwiseWeights(const float* dy, const float* t, size_t stride, int pixels, float* g, int outBlocks, int inBlocks) {
+inline void pointwiseWeights(const float* dy, const float* t, size_t stride, int pixels, float* g, int outBlocks,
+    int inBlocks) {
   constexpr int kRows = kRegisters == 32 ? 8 : 4;
   for (int out = 0; out < outBlocks; out++) {
     const float* d = dy + out * stride;
     int in = 0;
     for (; in + 2 <= inBlocks; in += 2)
       for (int c = 0; c < L; c += kRows)
-        pointwiseWeightTile<kRows, 2>(d + c, t + in * stride, stride, pixels, g + ((static_cast<size_t>(out) * inBlocks + in) * L + c) * L);
+        pointwiseWeightTile<kRows, 2>(d + c, t + in * stride, stride, pixels,
+            g + ((static_cast<size_t>(out) * inBlocks + in) * L + c) * L);
     if (in < inBlocks)
       for (int c = 0; c < L; c += least(L, 2 * kRows))
-        pointwiseWeightTile<L < 2 * kRows ? L : 2 * kRows, 1>(d + c, t + in * stride, stride, pixels, g + ((static_cast<size_t>(out) * inBlocks + in) * L + c) * L);
+        pointwiseWeightTile<L < 2 * kRows ? L : 2 * kRows, 1>(d + c, t + in * stride, stride, pixels,
+            g + ((static_cast<size_t>(out) * inBlocks + in) * L + c) * L);
   }
 }
 

@@ -13,16 +13,19 @@ struct PoolColumns {
 
 // 1 / the pixels of a window that lie in the image.
 DARTS_INLINE float inverseCount(Size in, int centerY, int centerX) {
-  const int rows = 1 + (centerY > 0) + (centerY < in.height - 1), columns = 1 + (centerX > 0) + (centerX < in.width - 1);
+  const int rows = 1 + (centerY > 0) + (centerY < in.height - 1),
+      columns = 1 + (centerX > 0) + (centerX < in.width - 1);
   return 1.0f / static_cast<float>(rows * columns);
 }
 
 // Row `y` of both pooled images.
-inline void poolRow(const float* x, Size in, int stride, int y, int outWidth, PoolColumns columns, float* maxima, float* means) {
+inline void poolRow(const float* x, Size in, int stride, int y, int outWidth, PoolColumns columns, float* maxima,
+    float* means) {
   const int center = y * stride, width = in.width;
   const bool above = center > 0, below = center < in.height - 1;
   const size_t row = static_cast<size_t>(width) * L;
-  const float *middle = x + center * row, *upper = above ? middle - row : middle, *lower = below ? middle + row : middle;
+  const float *middle = x + center * row, *upper = above ? middle - row : middle,
+      *lower = below ? middle + row : middle;
   const V up = all(above ? 1.0f : 0.0f), down = all(below ? 1.0f : 0.0f);
   store(columns.maxima, all(-INFINITY));
   store(columns.maxima + (width + 1) * L, all(-INFINITY));
@@ -46,7 +49,8 @@ struct PoolFrames {
 };
 
 // Adds both poolings' data gradients to dx; dMax and dMean are gradients of the pooled images.
-inline void poolBackward(const float* x, Size in, Size out, int stride, const float* dMax, const float* dMean, PoolFrames frames, float* dx) {
+inline void poolBackward(const float* x, Size in, Size out, int stride, const float* dMax, const float* dMean,
+    PoolFrames frames, float* dx) {
   const int framedWidth = in.width + 2;
   const int framedPixels = framedWidth * (in.height + 2);
   for (int i = 0; i < framedPixels; i++) {
@@ -54,7 +58,8 @@ inline void poolBackward(const float* x, Size in, Size out, int stride, const fl
     store(frames.gradient + i * L, zero());
   }
   for (int y = 0; y < in.height; y++)
-    std::memcpy(frames.x + ((y + 1) * framedWidth + 1) * L, x + static_cast<size_t>(y) * in.width * L, in.width * L * sizeof(float));
+    std::memcpy(frames.x + ((y + 1) * framedWidth + 1) * L, x + static_cast<size_t>(y) * in.width * L,
+        in.width * L * sizeof(float));
   for (int y = 0; y < out.height; y++) {
     for (int i = 0; i < out.width; i++) {
       const size_t corner = static_cast<size_t>(y * stride * framedWidth + i * stride) * L;

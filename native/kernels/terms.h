@@ -1,4 +1,4 @@
-// Sums over several images at once: w₁·y₁ + w₂·y₂ + …, and the dot products of one image with all of them.
+// Sums over several images at once: w₁·y₁ + w₂·y₂ + …, and the dot products of one image with all of them, less shifts.
 #pragma once
 
 #include "vector.h"
@@ -10,10 +10,10 @@ struct Terms {
   static constexpr int kMost = 8;
   int count = 0;
   const float* row[kMost];
-  V weight[kMost];
-  DARTS_INLINE void add(const float* from, V w) {
+  V factor[kMost];  // a weight, or a shift
+  DARTS_INLINE void add(const float* from, V f) {
     row[count] = from;
-    weight[count++] = w;
+    factor[count++] = f;
   }
 };
 
@@ -23,7 +23,7 @@ DARTS_INLINE void weightedRow(const Terms& terms, V constant, int width, float* 
   V weight[N + 1];
   DARTS_UNROLL for (int t = 0; t < N; t++) {
     row[t] = terms.row[t];
-    weight[t] = terms.weight[t];
+    weight[t] = terms.factor[t];
   }
   for (int i = 0; i < width; i++) {
     V sum = First ? constant : load(to + i * L) + constant;
@@ -32,17 +32,21 @@ DARTS_INLINE void weightedRow(const Terms& terms, V constant, int width, float* 
   }
 }
 
-// dots[0] += Σ d, dots[1 + t] += Σ d·row[t]; [..][L], `step` floats apart.
+// dots[0] += Σ d, dots[1 + t] += Σ d·(row[t] - shift[t]); [..][L], `step` floats apart. Shifted by the mean, sums do not
+// cancel where the mean is much larger than the deviation.
 template <int N>
 DARTS_INLINE void dotRow(const Terms& terms, const float* d, int width, float* dots, size_t step) {
   const float* row[N + 1];
-  V sum[N + 1];
-  DARTS_UNROLL for (int t = 0; t < N; t++) row[t] = terms.row[t];
+  V shift[N + 1], sum[N + 1];
+  DARTS_UNROLL for (int t = 0; t < N; t++) {
+    row[t] = terms.row[t];
+    shift[t] = terms.factor[t];
+  }
   DARTS_UNROLL for (int t = 0; t <= N; t++) sum[t] = load(dots + t * step);
   for (int i = 0; i < width; i++) {
     const V value = load(d + i * L);
     sum[0] += value;
-    DARTS_UNROLL for (int t = 0; t < N; t++) sum[t + 1] = fma(value, load(row[t] + i * L), sum[t + 1]);
+    DARTS_UNROLL for (int t = 0; t < N; t++) sum[t + 1] = fma(value, load(row[t] + i * L) - shift[t], sum[t + 1]);
   }
   DARTS_UNROLL for (int t = 0; t <= N; t++) store(dots + t * step, sum[t]);
 }

@@ -6,10 +6,12 @@
 DARTS_BEGIN
 
 // Place of a pointwise weight in [outBlocks][inBlocks][L][L].
-DARTS_INLINE size_t blockOf(int outBlock, int inBlock, int inBlocks) { return (static_cast<size_t>(outBlock) * inBlocks + inBlock) * L * L; }
+DARTS_INLINE size_t blockOf(int outBlock, int inBlock,
+    int inBlocks) { return (static_cast<size_t>(outBlock) * inBlocks + inBlock) * L * L; }
 
 // [rows, C] → the packed matrix and its transpose, from output channel `firstRow` and input block `firstBlock` on.
-inline void packPointwise(const Cell& cell, const Convolution& c, const float* w, int rows, int firstRow, int inBlocks, int firstBlock) {
+inline void packPointwise(const Cell& cell, const Convolution& c, const float* w, int rows, int firstRow,
+    int inBlocks, int firstBlock) {
   const int channels = cell.plan->channels;
   for (int r = 0; r < rows; r++) {
     const int out = firstRow + r, outBlock = out / L, o = out % L;
@@ -54,11 +56,13 @@ inline float* addChunks(const Cell& cell, size_t offset, size_t floats) {
   return sum;
 }
 
-inline void unpackPointwise(const Cell& cell, const float* g, float* w, int rows, int firstRow, int inBlocks, int firstBlock) {
+inline void unpackPointwise(const Cell& cell, const float* g, float* w, int rows, int firstRow, int inBlocks,
+    int firstBlock) {
   const int channels = cell.plan->channels;
   for (int r = 0; r < rows; r++)
     for (int i = 0; i < channels; i++)
-      w[r * channels + i] = g[blockOf((firstRow + r) / L, firstBlock + i / L, inBlocks) + (firstRow + r) % L * L + i % L];
+      w[r * channels + i] = g[blockOf((firstRow + r) / L, firstBlock + i / L,
+          inBlocks) + (firstRow + r) % L * L + i % L];
 }
 
 inline void unpackGradients(const Cell& cell, const Edge& edge, int norm, float* const* gradients) {

@@ -13,7 +13,14 @@ import { leakFree } from "../support/leak-free.ts";
 import { type Case, compositeBody, createEdges, withGradients } from "./composite.ts";
 
 const TOLERANCE = 1e-5;
-const FLOOR = 0.05;
+/** How many random cells; more with DARTS_RANDOM_CASES. */
+const RANDOM_CASES = Number(process.env.DARTS_RANDOM_CASES ?? 20);
+
+/** Share of the largest gradient below which rounding is compared with that share; the same for running statistics, of 1. */
+const FLOOR = 0.02;
+
+const largest = (values: readonly number[]) => Math.max(...values.map(Math.abs));
+
 const NORMAL: Case = {
   images: 3,
   channels: 16,
@@ -120,32 +127,76 @@ function bothWays(it: Case, training: boolean, check: (mine: Result, oracle: Res
 
 function compare(it: Case, training = true): void {
   bothWays(it, training, (mine, oracle) => {
-    const close = (got: Tensor, expected: Tensor, what: string) => {
+    const close = (got: Tensor, expected: Tensor, what: string, floor = 0) => {
       const [a, b] = [got, expected].map((tensor) => tensor.to({ dtype: "float64" }).toNumbers());
-      // Values and gradients are sums of numbers around 1: what is far below comes from cancellation (the gradient of
-      // a weight that a normalisation follows may be zero in exact arithmetic), and has the rounding of its terms.
-      const scale = Math.max(FLOOR / Math.max(...b.map(Math.abs)), 1);
+      const scale = Math.max(floor / largest(b), 1);
       assert.deepEqual(got.shape, expected.shape, what);
       assertClose(a, b, TOLERANCE * scale, what);
     };
+    // A normalisation takes out what its weights scale: with one or two channels their gradients cancel, to zero in
+    // exact arithmetic, and keep the rounding of their terms. So what is far below the largest is compared with that.
+    const gradients = [...oracle.gradients.values()].map((value) => (value ? largest(value.toNumbers()) : 0));
+    const floor = FLOOR * Math.max(...gradients);
     close(mine.output, oracle.output, "output");
     for (const [name, expected] of oracle.gradients) {
       const got = mine.gradients.get(name);
       // A state that nothing reads has a gradient of zeros here, and none there.
-      if (expected) close(got!, expected, `gradient of ${name}`);
+      if (expected) close(got!, expected, `gradient of ${name}`, floor);
       else if (got)
         assert.ok(
           got.toNumbers().every((value) => value === 0),
           `gradient of ${name} is zero`,
         );
     }
-    for (const [name, expected] of oracle.statistics) close(mine.statistics.get(name)!, expected, name);
+    for (const [name, expected] of oracle.statistics)
+      close(mine.statistics.get(name)!, expected, name, FLOOR);
   });
 }
 
 for (const [name, it] of Object.entries(CASES)) {
   test(
     `${name}: as the composite cell in float64`,
+    leakFree(() => compare(it)),
+  );
+}
+
+/** A cell of random sizes, operations and active candidates. */
+function randomCase(number: number): Case {
+  let state = number;
+  const below = (end: number) => {
+    state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+    return Math.floor((state / 2 ** 32) * end);
+  };
+  for (let i = 0; i < 5; i++) below(1); // neighbouring seeds begin alike
+  const reduction = below(2) === 1;
+  const nodes = 1 + below(3);
+  const chosen = DARTS_PRIMITIVES.filter(() => below(3) > 0);
+  const primitives = chosen.length > 0 ? chosen : DARTS_PRIMITIVES;
+  const edges = (nodes * (nodes + 3)) / 2;
+  const some = () => {
+    const list = [...primitives.keys()].filter(() => below(2) === 0);
+    return list.length > 0 ? list : [below(primitives.length)];
+  };
+  const active = below(2) === 0 ? Array.from({ length: edges }, some) : undefined;
+  const [height, width] = [3 + below(9), 3 + below(12)];
+  return {
+    images: 2 + below(3),
+    channels: 4 + 2 * below(20),
+    height,
+    width,
+    nodes,
+    reduction,
+    primitives,
+    active,
+  };
+}
+
+for (let number = 1; number <= RANDOM_CASES; number++) {
+  const it = randomCase(number);
+  const { images, channels, height, width, nodes, reduction, primitives } = it;
+  test(
+    `random cell ${number}: ${[images, channels, height, width].join("×")}, ${nodes} nodes, ${reduction ? "reduction" : "normal"}, ` +
+      `${primitives.length} operations`,
     leakFree(() => compare(it)),
   );
 }
