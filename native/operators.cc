@@ -44,10 +44,10 @@ Kind kindOf(std::string type) {
   if (type == "Tensor[]") return Kind::TensorList;
   if (type == "Tensor?[]") return Kind::OptionalTensorList;
   if (type == "Scalar" || type == "number") return Kind::Scalar;
-  if (type == "int" || type == "SymInt") return Kind::Int;
+  if (type == "int") return Kind::Int;
   if (type == "float") return Kind::Float;
   if (type == "bool") return Kind::Bool;
-  if (type == "int[]" || type == "SymInt[]") return Kind::IntList;
+  if (type == "int[]") return Kind::IntList;
   if (type == "float[]") return Kind::FloatList;
   if (type == "bool[]") return Kind::BoolList;
   if (type == "ScalarType") return Kind::ScalarType;
@@ -60,7 +60,9 @@ Kind kindOf(std::string type) {
 }
 
 Parameter planOf(const c10::Argument& argument) {
-  const std::string type = argument.real_type()->str();
+  std::string type = argument.real_type()->str();
+  // From 2.0 on most integers are symbolic ones; JavaScript gives both alike, and messages say int.
+  if (type.rfind("SymInt", 0) == 0) type = "int" + type.substr(6);
   Parameter parameter{kindOf(type),
                       !type.empty() && type.back() == '?',
                       argument.default_value().has_value(),
