@@ -1,7 +1,6 @@
 // What a search or a training puts in a checkpoint, and takes from one.
-
-import type { Tensor } from "../tensor/tensor.ts";
-import type { Optimizer } from "./optimizer.ts";
+import { generatorState, setGeneratorState } from "../tensor/runtime.ts";
+import { fromBytes, type Tensor } from "../tensor/tensor.ts";
 
 /** Tensors by name, and the rest as plain JSON. */
 export interface Snapshot {
@@ -17,7 +16,22 @@ export function part(tensors: ReadonlyMap<string, Tensor>, prefix: string): Map<
   return found;
 }
 
-/** Adds an optimizer's state tensors to `tensors` below `prefix`. */
-export function optimizerTensors(tensors: Map<string, Tensor>, prefix: string, optimizer: Optimizer): void {
-  for (const [name, tensor] of optimizer.tensors()) tensors.set(prefix + name, tensor);
+/** Adds named tensors below `prefix`: a state_dict, alphas, an optimizer's state. */
+export function addTensors(
+  all: Map<string, Tensor>,
+  prefix: string,
+  tensors: Iterable<readonly [string, Tensor]>,
+): void {
+  for (const [name, tensor] of tensors) all.set(prefix + name, tensor);
+}
+
+/** Adds the state of libtorch's random generator of `device`. */
+export function addGenerator(all: Map<string, Tensor>, device: string): void {
+  const state = generatorState(device);
+  all.set("generator", fromBytes(state, [state.length], { dtype: "uint8" }));
+}
+
+/** Continues libtorch's random generator of `device` from what {@link addGenerator} added. */
+export function restoreGenerator(all: ReadonlyMap<string, Tensor>, device: string): void {
+  setGeneratorState(all.get("generator")!.toArray() as Uint8Array, device);
 }

@@ -11,13 +11,13 @@ import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
 import { Adam } from "../optim/adam.ts";
 import { cosine } from "../optim/schedule.ts";
 import { SGD } from "../optim/sgd.ts";
-import { optimizerTensors, part, type Snapshot } from "../optim/snapshot.ts";
+import { addGenerator, addTensors, part, restoreGenerator, type Snapshot } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
 import { Supernet } from "../space/supernet.ts";
 import { noGrad } from "../tensor/autograd.ts";
-import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
+import { seed } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
-import { fromBytes, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import type { Purpose, SearchMethod, StepResult } from "./method.ts";
 import { findMethod } from "./methods.ts";
 
@@ -214,14 +214,12 @@ export class Search {
 
   /** Everything that the next step depends on. The tensors are the live ones: write them before going on. */
   snapshot(): Snapshot {
-    const { device } = this.#config;
     const tensors = new Map<string, Tensor>();
-    for (const [name, tensor] of this.supernet.stateDict()) tensors.set(`weights/${name}`, tensor);
-    for (const [name, tensor] of this.method.alphas) tensors.set(`alphas/${name}`, tensor);
-    optimizerTensors(tensors, "weight-optimizer/", this.#weightOptimizer);
-    optimizerTensors(tensors, "arch-optimizer/", this.#archOptimizer);
-    const generator = generatorState(device);
-    tensors.set("generator", fromBytes(generator, [generator.length], { dtype: "uint8" }));
+    addTensors(tensors, "weights/", this.supernet.stateDict());
+    addTensors(tensors, "alphas/", this.method.alphas);
+    addTensors(tensors, "weight-optimizer/", this.#weightOptimizer.tensors());
+    addTensors(tensors, "arch-optimizer/", this.#archOptimizer.tensors());
+    addGenerator(tensors, this.#config.device);
     const state: SearchState = {
       epoch: this.epoch,
       step: this.step,
@@ -247,7 +245,7 @@ export class Search {
     this.#weightBatches.restore(saved.weightBatches);
     this.#archBatches.restore(saved.archBatches);
     this.method.restore?.(saved.method);
-    setGeneratorState(tensors.get("generator")!.toArray() as Uint8Array, this.#config.device);
+    restoreGenerator(tensors, this.#config.device);
     this.epoch = saved.epoch;
     this.step = saved.step;
     this.totals = { ...saved.totals };

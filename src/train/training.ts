@@ -13,12 +13,12 @@ import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import { cosine, linear } from "../optim/schedule.ts";
 import { SGD } from "../optim/sgd.ts";
-import { optimizerTensors, part, type Snapshot } from "../optim/snapshot.ts";
+import { addGenerator, addTensors, part, restoreGenerator, type Snapshot } from "../optim/snapshot.ts";
 import { Network } from "../space/network.ts";
 import { grad } from "../tensor/autograd.ts";
-import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
+import { seed } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
-import { fromBytes, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 interface TrainingState {
   readonly epoch: number;
@@ -136,10 +136,9 @@ export class Training {
   /** Everything that the next step depends on. The tensors are the live ones: write them before going on. */
   snapshot(): Snapshot {
     const tensors = new Map<string, Tensor>();
-    for (const [name, tensor] of this.network.stateDict()) tensors.set(`weights/${name}`, tensor);
-    optimizerTensors(tensors, "optimizer/", this.#optimizer);
-    const generator = generatorState(this.#config.device);
-    tensors.set("generator", fromBytes(generator, [generator.length], { dtype: "uint8" }));
+    addTensors(tensors, "weights/", this.network.stateDict());
+    addTensors(tensors, "optimizer/", this.#optimizer.tensors());
+    addGenerator(tensors, this.#config.device);
     const state: TrainingState = {
       epoch: this.epoch,
       step: this.step,
@@ -156,7 +155,7 @@ export class Training {
     this.network.loadStateDict(part(tensors, "weights/"));
     this.#optimizer.restore(part(tensors, "optimizer/"), saved.optimizerSteps);
     this.#batches.restore(saved.batches);
-    setGeneratorState(tensors.get("generator")!.toArray() as Uint8Array, this.#config.device);
+    restoreGenerator(tensors, this.#config.device);
     this.epoch = saved.epoch;
     this.step = saved.step;
     this.totals = { ...saved.totals };
