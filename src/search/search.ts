@@ -13,6 +13,7 @@ import { cosine } from "../optim/schedule.ts";
 import { SGD } from "../optim/sgd.ts";
 import { addGenerator, addTensors, part, restoreGenerator, type Snapshot } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
+import { releaseKernelMemory } from "../space/fused-cell.ts";
 import { Supernet } from "../space/supernet.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { seed } from "../tensor/runtime.ts";
@@ -256,6 +257,7 @@ export class Search {
     for (const alpha of this.method.alphas.values()) alpha.dispose();
     this.#weightOptimizer.dispose();
     this.#archOptimizer.dispose();
+    releaseKernelMemory();
   }
 
   [Symbol.dispose](): void {

@@ -83,6 +83,11 @@ export function fusable(s0: Tensor, s1: Tensor): boolean {
   return [s0, s1].every((state) => state.device === "cpu" && state.dtype === "float32");
 }
 
+/** Gives back the memory that the kernels keep between steps: when a search is over, training needs it. */
+export function releaseKernelMemory(): void {
+  operator("darts::release_memory")();
+}
+
 /** The kernels' fixed size: see kMaxNodes in native/kernels/cell.h. */
 const MAX_NODES = 10;
 

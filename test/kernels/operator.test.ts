@@ -187,3 +187,13 @@ test(
     for (const edge of edges) edge.dispose();
   }),
 );
+
+test(
+  "memory kept between steps is given back when it is asked for, and only once",
+  leakFree(() => {
+    step(SMALL, 1);
+    const release = () => operator("darts::release_memory")() as number;
+    assert.ok(release() > 0);
+    assert.equal(release(), 0);
+  }),
+);
