@@ -9,3 +9,8 @@ export function cosine(first: number, last: number, epochs: number, epoch: numbe
 export function linear(first: number, last: number, span: number, epoch: number): number {
   return first + ((last - first) * epoch) / span;
 }
+
+/** first · exp(−rate · epoch): temperatures and dropouts that fade (FBNet, P-DARTS). */
+export function exponential(first: number, rate: number, epoch: number): number {
+  return first * Math.exp(-rate * epoch);
+}

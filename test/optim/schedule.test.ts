@@ -1,6 +1,6 @@
 // Schedules against PyTorch's, and against the numbers of the papers that use them.
 import { test } from "node:test";
-import { cosine, linear } from "../../src/optim/schedule.ts";
+import { cosine, exponential, linear } from "../../src/optim/schedule.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { openFixture } from "../support/fixtures.ts";
 import { leakFree } from "../support/leak-free.ts";
@@ -67,20 +67,35 @@ const published: [string, (epoch: number) => number, [epoch: number, value: numb
   ],
   [
     "P-DARTS' dropout",
-    (e) => linear(0.4, 0, 25, e + 1),
+    (e) => (e < 10 ? linear(0.4, 0, 25, e + 1) : exponential(0.4, 0.2, e - 10)),
     [
       [0, 0.384],
       [9, 0.24],
+      [10, 0.4],
+      [24, 0.024324],
     ],
-    1e-9,
+    2e-6,
+  ],
+  [
+    "FBNet's temperature",
+    (e) => exponential(5, 0.045, e),
+    [
+      [0, 5],
+      [10, 3.1881],
+      [45, 0.65997],
+      [89, 0.091121],
+    ],
+    1e-5,
   ],
   [
     "PC-DARTS' rate on ImageNet",
-    (e) => linear(0.5, 0, 245, e),
+    (e) => (e < 245 ? linear(0.5, 0, 245, e) : linear(0.5 / 245, 0, 5, e - 245)),
     [
       [0, 0.5],
       [100, 0.295918],
       [244, 0.00204082],
+      [245, 0.00204082],
+      [249, 0.00040816],
     ],
     1e-6,
   ],

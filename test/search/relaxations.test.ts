@@ -1,10 +1,16 @@
 // The formulas that search methods are made of, on tensors, with known numbers: softmax mixture, Gumbel softmax.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import {
+  concreteLogDensity,
+  concreteSample,
+  gumbelNoise,
+  straightThrough,
+} from "../../src/search/concrete.ts";
 import { aten } from "../../src/tensor/aten.ts";
 import { grad } from "../../src/tensor/autograd.ts";
 import { seed } from "../../src/tensor/runtime.ts";
-import { Parameter, randn, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { Parameter, tensor, zeros } from "../../src/tensor/tensor.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { leakFree } from "../support/leak-free.ts";
 
@@ -13,7 +19,6 @@ const LOGITS = [0.1, -0.2, 0.3];
 const PROBABILITIES = [0.337585, 0.250089, 0.412327];
 const vector = (values: number[]) => tensor(values, [values.length], float64);
 const logits = () => new Parameter(vector(LOGITS));
-const hot = (k: number) => vector([0, 1, 2].map((j) => (j === k ? 1 : 0)));
 
 test(
   "a mixture of constants has the known value and gradient",
@@ -41,14 +46,12 @@ test(
 );
 
 const NOISE = [0.2, 0.9, -0.1];
-const concrete = (alpha: Tensor, noise: Tensor, temperature: number) =>
-  alpha.add(noise).div(temperature).softmax(0);
 
 test(
   "the concrete sample has its known value, whether or not alphas pass a log-softmax",
   leakFree(() => {
     for (const alpha of [vector(LOGITS), vector(LOGITS).logSoftmax(0)]) {
-      const q = concrete(alpha, vector(NOISE), 0.5);
+      const q = concreteSample(alpha, vector(NOISE), 0.5);
       assertClose(q, [0.247263, 0.550295, 0.202442], 2e-6, "q");
       assert.equal(aten.argmax.default(q).item(), 1);
     }
@@ -59,9 +62,8 @@ test(
   "the straight-through sample is one-hot, with the gradient of the soft one",
   leakFree(() => {
     using alpha = logits();
-    const q = concrete(alpha, vector(NOISE), 0.5);
-    const hard = hot(aten.argmax.default(q).item());
-    const h = hard.sub(q.detach()).add(q);
+    const q = concreteSample(alpha, vector(NOISE), 0.5);
+    const h = straightThrough(q);
     assertClose(h, [0, 1, 0], 1e-12, "h");
     const [gradient] = grad([h.select(0, 1)], [alpha]);
     assertClose(gradient!, [-0.272135, 0.494941, -0.222806], 2e-6, "q₁ (δ − q_j)/τ");
@@ -75,9 +77,9 @@ for (const temperature of [0.1, 1, 10]) {
     leakFree(() => {
       seed(5);
       const draws = 100_000;
-      const uniform = aten.uniform_.default(randn([draws, 3], float64), 1e-12, 1);
-      const gumbel = aten.log.default(aten.log.default(uniform).neg()).neg();
-      const chosen = aten.argmax.default(gumbel.add(vector(LOGITS)).div(temperature).softmax(1), 1);
+      const noise = gumbelNoise(zeros([draws, 3], float64));
+      const hard = straightThrough(concreteSample(vector(LOGITS), noise, temperature));
+      const chosen = aten.argmax.default(hard, 1);
       const shares = [0, 1, 2].map((k) => aten.eq.Scalar(chosen, k).sum().item() / draws);
       // Standard error 0.0015; the tolerance is five of them, relative to the largest share.
       assertClose(shares, PROBABILITIES, 0.0075 / 0.41, "shares");
@@ -88,7 +90,15 @@ for (const temperature of [0.1, 1, 10]) {
 test(
   "a high temperature makes the sample uniform, a low one one-hot",
   leakFree(() => {
-    assertClose(concrete(vector(LOGITS), vector(NOISE), 1e9), Array(3).fill(1 / 3), 1e-8, "τ → ∞");
-    assertClose(concrete(vector(LOGITS), vector(NOISE), 1e-3), [0, 1, 0], 1e-12, "τ → 0");
+    assertClose(concreteSample(vector(LOGITS), vector(NOISE), 1e9), Array(3).fill(1 / 3), 1e-8, "τ → ∞");
+    assertClose(concreteSample(vector(LOGITS), vector(NOISE), 1e-3), [0, 1, 0], 1e-12, "τ → 0");
+  }),
+);
+
+test(
+  "the log density of a concrete sample has its known value",
+  leakFree(() => {
+    const density = concreteLogDensity(vector(LOGITS), vector([0.2, 0.3, 0.5]), 0.5);
+    assertClose(density, [-0.545437164], 1e-8, "log p");
   }),
 );
