@@ -127,15 +127,6 @@ napi_value setThreads(napi_env env, napi_callback_info info) {
   });
 }
 
-// setDeterministic(flag): libtorch refuses or replaces operators whose results vary from run to run
-napi_value setDeterministic(napi_env env, napi_callback_info info) {
-  return guard(env, "setDeterministic", [&]() -> napi_value {
-    const Arguments<1> arguments(env, info);
-    at::globalContext().setDeterministicAlgorithms(toBool(env, arguments[0]), /*warn_only=*/false);
-    return nullptr;
-  });
-}
-
 // devices() → ["cpu", "cuda:0", …]
 napi_value devices(napi_env env, napi_callback_info) {
   return guard(env, "devices", [&]() -> napi_value {
@@ -173,7 +164,6 @@ std::vector<Export> runtimeExports() {
           {"setGeneratorState", setGeneratorState},
           {"threads", threads},
           {"setThreads", setThreads},
-          {"setDeterministic", setDeterministic},
           {"devices", devices},
           {"version", version}};
 }

@@ -77,6 +77,17 @@ __attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& 
   }
 }
 
+// A tile of dy = a·d + b·y + k, the gradient before a normalisation: `pixels` of every block from row y0 on.
+DARTS_INLINE void loadGradient(const Convolution& c, const float* d, const float* y, Size out, int y0, int pixels,
+    int blocks, size_t tile, float* dy) {
+  for (int b = 0; b < blocks; b++) {
+    const V ca = load(c.a + b * L), cb = load(c.b + b * L), ck = load(c.k + b * L);
+    const size_t at = b * out.block() + static_cast<size_t>(y0) * out.width * L;
+    for (int p = 0; p < pixels; p++) store(dy + b * tile + p * L, fma(load(d + at + p * L), ca,
+        fma(load(y + at + p * L), cb, ck)));
+  }
+}
+
 // Backward of a unit for one image. dy = a·d + b·y + k is made on load; the depthwise output is made again.
 // Adds to the weight gradients g of the chunk, where they are wanted; writes dx (the gradient at the framed input), or adds to it.
 template <int K, int D, int S>
@@ -95,12 +106,7 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
       const size_t next = static_cast<size_t>(y0 + here) * out.width * L;
       s.ahead.set(d + next, y + next, tile);
     }
-    for (int b = 0; b < blocks; b++) {
-      const V ca = load(c.a + b * L), cb = load(c.b + b * L), ck = load(c.k + b * L);
-      const size_t at = b * out.block() + static_cast<size_t>(y0) * out.width * L;
-      for (int p = 0; p < pixels; p++) store(s.dy + b * tile + p * L, fma(load(d + at + p * L), ca,
-          fma(load(y + at + p * L), cb, ck)));
-    }
+    loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.dy);
     if (cell.wantsWeights) {
       depthwiseRows<K, D, S>(cell, c, framed, in, y0, here, s.t, tile, s.ahead);
       pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, blocks);
@@ -165,12 +171,7 @@ inline void reduceBackward(const Cell& cell, const Convolution& c, const float* 
   const size_t tile = static_cast<size_t>(rows) * out.width * L;
   for (int y0 = 0; y0 < out.height; y0 += rows) {
     const int here = least(rows, out.height - y0), pixels = here * out.width;
-    for (int b = 0; b < blocks; b++) {
-      const V ca = load(c.a + b * L), cb = load(c.b + b * L), ck = load(c.k + b * L);
-      const size_t at = b * out.block() + static_cast<size_t>(y0) * out.width * L;
-      for (int p = 0; p < pixels; p++) store(s.dy + b * tile + p * L, fma(load(d + at + p * L), ca,
-          fma(load(y + at + p * L), cb, ck)));
-    }
+    loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.dy);
     if (cell.wantsWeights) {
       gatherReduced(cell, framed, y0, here, s.t, tile);
       pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, 2 * blocks);

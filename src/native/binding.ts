@@ -46,7 +46,6 @@ export interface Native {
   setGeneratorState(device: string, slot: Slot): void;
   threads(): number;
   setThreads(count: number): void;
-  setDeterministic(flag: boolean): void;
   devices(): string[];
   version(): string;
 }

@@ -11,21 +11,19 @@ import type { NewRunOptions, Reporter } from "./job.ts";
 import { checkConfig, checkData } from "./preflight.ts";
 import { createRun, type RunFolder } from "./run-folder.ts";
 
-/** A run at work. */
-export interface Session {
-  readonly config: Config;
-  readonly run: RunFolder;
-  readonly events: EventLog;
-  readonly reporter: Reporter;
-  /** The data set without its test images: those come only from {@link Session.test}. */
+/** The data of a configuration, its test images apart and sealed. */
+export interface SessionData {
+  /** The data set without its test images: those come only from {@link SessionData.test}. */
   readonly dataset: Omit<ImageDataset, "test">;
   readonly test: SealedSplit;
 }
 
-/** The data of a configuration, its test images apart and sealed. */
-export interface SessionData {
-  readonly dataset: Omit<ImageDataset, "test">;
-  readonly test: SealedSplit;
+/** A run at work. */
+export interface Session extends SessionData {
+  readonly config: Config;
+  readonly run: RunFolder;
+  readonly events: EventLog;
+  readonly reporter: Reporter;
 }
 
 /** Sets libtorch up as the configuration says; returns the threads it uses. */

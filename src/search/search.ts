@@ -75,6 +75,8 @@ export class Search {
   readonly #archBatches: Batches;
   /** The architecture split again, in order and as it is; absent when there is none apart (one-level). */
   readonly #validBatches: Batches | undefined;
+  /** Listed once: finding them walks some thousand layers. */
+  readonly #buffers: readonly Tensor[];
   readonly #weightOptimizer: SGD;
   readonly #archOptimizer: Adam;
 
@@ -126,6 +128,7 @@ export class Search {
       createEdge: this.method.createEdge,
       kernels: config.kernels,
     }).to({ device });
+    this.#buffers = this.supernet.buffers();
     seed(config.seed, device);
     const { momentum, weightDecay, learningRate } = search;
     this.#weightOptimizer = new SGD(this.supernet.parameters(), { learningRate, momentum, weightDecay });
@@ -159,7 +162,7 @@ export class Search {
       const step = this.method.step({
         epoch: this.epoch,
         weights: this.#weightOptimizer.parameters,
-        buffers: this.supernet.buffers(),
+        buffers: this.#buffers,
         alphas: this.#archOptimizer.parameters,
         weightOptimizer: this.#weightOptimizer,
         archOptimizer: this.#archOptimizer,
@@ -238,8 +241,9 @@ export class Search {
   restore({ tensors, state }: Snapshot): void {
     const saved = state as SearchState;
     this.supernet.loadStateDict(part(tensors, "weights/"));
+    const alphas = part(tensors, "alphas/");
     noGrad(() => {
-      for (const [name, alpha] of this.method.alphas) alpha.copy_(part(tensors, "alphas/").get(name)!);
+      for (const [name, alpha] of this.method.alphas) alpha.copy_(alphas.get(name)!);
     });
     this.#weightOptimizer.restore(part(tensors, "weight-optimizer/"), saved.weightSteps);
     this.#archOptimizer.restore(part(tensors, "arch-optimizer/"), saved.archSteps);
