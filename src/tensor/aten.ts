@@ -11,9 +11,14 @@ export const aten = lazily((name) =>
   lazily((overload) => bind(`aten::${name}`, overload)),
 ) as unknown as AtenOperators;
 
-/** Operators of another namespace, untyped: those that kernels of our own register. */
+const others = new Map<string, Operator>();
+
+/** An operator of another namespace, untyped: those that kernels of our own register. Looked up once, as in `aten`. */
 export function operator(qualifiedName: string, overload = "default"): Operator {
-  return bind(qualifiedName, overload);
+  const key = `${qualifiedName}.${overload}`;
+  const known = others.get(key) ?? bind(qualifiedName, overload);
+  others.set(key, known);
+  return known;
 }
 
 /** An object whose properties are made on first use; from then on they are plain properties, hence fast. */
