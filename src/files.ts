@@ -1,16 +1,18 @@
 // Files that are whole or absent: written beside their place, flushed, then renamed into it.
 import {
   closeSync,
+  existsSync,
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   readFileSync,
   renameSync,
   rmSync,
   statSync,
   writeSync,
 } from "node:fs";
-import { dirname } from "node:path";
+import { dirname, join } from "node:path";
 import { UserError } from "./errors.ts";
 
 /** What a file is written from: a text, bytes, or several pieces one after the other. */
@@ -19,15 +21,17 @@ export type Content = string | Uint8Array | Iterable<Uint8Array>;
 let written = 0;
 
 /**
- * Writes a file so that a reader, or a crash at any moment, finds either the old content or the new one.
+ * Writes a file so that a reader, or a crash at any moment, finds either the old content or the new one. With
+ * `previous`, the old content is kept there: a crash may then leave nothing at `path`, but never nothing at both.
  * Throws a {@link UserError} naming the path when the disk is full or the place may not be written.
  */
-export function writeAtomic(path: string, content: Content): void {
+export function writeAtomic(path: string, content: Content, previous?: string): void {
   // In the same folder, because a rename is atomic only within one file system.
   const temporary = `${path}.${process.pid}-${written++}.tmp`;
   withPath("write", path, () => {
     try {
       writeFlushed(temporary, content);
+      if (previous !== undefined && existsSync(path)) renameSync(path, previous);
       renameSync(temporary, path);
     } catch (error) {
       rmSync(temporary, { force: true });
@@ -35,6 +39,12 @@ export function writeAtomic(path: string, content: Content): void {
     }
     flushFolder(dirname(path));
   });
+}
+
+/** Removes what killed processes left half written in `folder`: only for who alone writes there. */
+export function removeHalfWritten(folder: string): void {
+  for (const name of readdirSync(folder))
+    if (name.endsWith(".tmp")) rmSync(join(folder, name), { force: true });
 }
 
 /** Makes a folder and its parents. */

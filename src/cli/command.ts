@@ -15,6 +15,8 @@ export interface Command {
   readonly options?: readonly CommandOption[];
   /** Which configuration keys it takes as flags; `all` adds --config, --preset and --set too. */
   readonly configKeys?: "all" | readonly string[];
+  /** Whether it listens to {@link CommandInput.signal}; other commands are ended by Ctrl-C at once. */
+  readonly interruptible?: boolean;
   action(input: CommandInput): Promise<Outcome>;
 }
 
@@ -43,6 +45,8 @@ export interface CommandInput {
   readonly sources: ConfigSources;
   /** Says on stderr what is being done; stdout is for the result alone. */
   readonly reporter: Reporter;
+  /** Aborted by the first Ctrl-C, SIGTERM or SIGHUP, if the command is interruptible. */
+  readonly signal: AbortSignal | undefined;
 }
 
 /** What an action ends with: one of the two forms is printed. */

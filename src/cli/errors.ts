@@ -1,7 +1,10 @@
 // What a person sees when something goes wrong, and the exit code that a script sees.
+import { basename, relative } from "node:path";
 import { CommanderError, type Command as Parser } from "commander";
 import { nearest } from "../config/nearest.ts";
 import { UserError } from "../errors.ts";
+import type { Interruption } from "../run/interruption.ts";
+import { signalExitCode } from "./signals.ts";
 
 /** Exit code for a mistake that the user can mend. */
 const MISTAKE = 2;
@@ -32,6 +35,30 @@ export function reportError(
   const hint = "This is a fault in darts, not in what you typed.";
   process.stderr.write(isDebug() ? `${hint}\n` : `${hint} DARTS_DEBUG=1 shows where it happened.\n`);
   return FAULT;
+}
+
+/**
+ * Says how an interrupted run is resumed, by the very command that does it; returns the exit code. `argv` is what was
+ * typed after the program's name: it starts a run that had not begun.
+ */
+export function reportInterruption({ run, cause }: Interruption, argv: readonly string[]): number {
+  const words = run === undefined ? argv : [argv[0]!, "--resume", run];
+  const told = run === undefined ? "Interrupted before the run began. Start it" : "Interrupted. Resume it";
+  process.stderr.write(`darts: ${told} with:\n  ${[...program(), ...words.map(quote)].join(" ")}\n`);
+  return signalExitCode(String(cause));
+}
+
+/** The program as it was called: `darts` where that is linked, otherwise by its path. */
+function program(): string[] {
+  const path = process.argv[1] ?? "darts";
+  if (basename(path) === "darts") return ["darts"];
+  const below = relative(process.cwd(), path);
+  return ["node", quote(below.startsWith("..") ? path : below)];
+}
+
+/** A word as a shell reads it back. */
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function write(message: string, error: unknown): void {

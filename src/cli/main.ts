@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command as Parser } from "commander";
 import { nearest } from "../config/nearest.ts";
 import { UserError } from "../errors.ts";
+import { Interruption } from "../run/interruption.ts";
 import type { Command, Outcome } from "./command.ts";
 import { check } from "./commands/check.ts";
 import { data } from "./commands/data.ts";
@@ -16,9 +17,10 @@ import { show } from "./commands/show.ts";
 import { test } from "./commands/test.ts";
 import { toy } from "./commands/toy.ts";
 import { train } from "./commands/train.ts";
-import { reportError } from "./errors.ts";
+import { reportError, reportInterruption } from "./errors.ts";
 import { addOptions, readSources } from "./options.ts";
 import { createReporter } from "./progress.ts";
+import { catchSignals } from "./signals.ts";
 
 /** Every command in the order of the help. */
 export const COMMANDS: readonly Command[] = [
@@ -47,7 +49,10 @@ export async function main(argv: readonly string[]): Promise<void> {
     program = await createProgram(name);
     await program.parseAsync(argv.length ? argv : ["--help"], { from: "user" });
   } catch (error) {
-    process.exitCode = reportError(error, program, commandName(argv, false));
+    process.exitCode =
+      error instanceof Interruption
+        ? reportInterruption(error, argv)
+        : reportError(error, program, commandName(argv, false));
   }
 }
 
@@ -88,10 +93,13 @@ async function execute(command: Command, parser: Parser): Promise<void> {
   const args = parser.processedArgs as (string | undefined)[];
   const sources = await readSources(options, command);
   const reporter = createReporter();
+  const signals = command.interruptible ? catchSignals(reporter.log) : undefined;
   try {
-    print(await command.action({ args, options, sources, reporter }), options["json"] === true);
+    const outcome = await command.action({ args, options, sources, reporter, signal: signals?.signal });
+    print(outcome, options["json"] === true);
   } finally {
     reporter.close();
+    signals?.stop();
   }
 }
 
@@ -114,7 +122,8 @@ function version(): string {
 function quietPipes(): void {
   for (const stream of [process.stdout, process.stderr]) {
     stream.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE" && error.code !== "ERR_STREAM_DESTROYED") throw error;
+      // EIO: the terminal itself is gone, as after a SIGHUP.
+      if (!["EPIPE", "EIO", "ERR_STREAM_DESTROYED"].includes(error.code ?? "")) throw error;
     });
   }
 }

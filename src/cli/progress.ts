@@ -8,6 +8,8 @@ export interface ProgressOptions {
   readonly title: string;
   /** Units of work in the whole. */
   readonly total: number;
+  /** Units done before: the time left is judged by what is done since. */
+  readonly before?: number | undefined;
   /** Draw a moving bar; without it, only plain lines. */
   readonly enabled: boolean;
 }
@@ -24,8 +26,8 @@ export function createReporter(): Reporter & { close(): void } {
       // Over the bar's line, which the next update draws again below.
       process.stderr.write(`${running.size && enabled ? CLEAR_LINE : ""}${text}\n`);
     },
-    progress(title, total) {
-      const progress = createProgress({ title, total, enabled });
+    progress(title, total, before) {
+      const progress = createProgress({ title, total, before, enabled });
       running.add(progress);
       return {
         ...progress,
@@ -45,13 +47,16 @@ const BAR_WIDTH = 24;
 const CLEAR_LINE = "\r\u001b[2K";
 
 /** Starts a display; the time left is estimated from the mean speed so far. */
-export function createProgress({ title, total, enabled }: ProgressOptions): Progress {
-  const started = Date.now();
-  let done = 0;
-  const left = () =>
-    done > 0 ? formatSeconds(((Date.now() - started) / 1000 / done) * (total - done)) : "?";
+export function createProgress({ title, total, before = 0, enabled }: ProgressOptions): Progress {
+  const started = performance.now();
+  let done = before;
+  const left = () => {
+    const seconds = (performance.now() - started) / 1000;
+    if (done === total) return formatSeconds(0);
+    return done > before ? formatSeconds((seconds / (done - before)) * (total - done)) : "?";
+  };
   const bar = enabled ? createBar(title) : undefined;
-  bar?.start(total, 0, { figures: "", left: "?" });
+  bar?.start(total, before, { figures: "", left: "?" });
   return {
     update(now, fields = {}) {
       done = now;

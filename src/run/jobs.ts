@@ -1,6 +1,7 @@
 // The jobs behind the commands: run, search, train, test and derive.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import type { ConfigSources } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import { formatPython } from "../genotype/parse.ts";
@@ -8,41 +9,86 @@ import { scope } from "../tensor/scope.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { createNetwork } from "../train/training.ts";
 import { loadWeights } from "./checkpoint.ts";
-import { costOf } from "./costs.ts";
 import { readEvents, type SearchEpochEvent } from "./events.ts";
 import { readGenotypeSource } from "./genotype-source.ts";
-import type { DeriveOptions, JobResult, NewRunOptions, TestOptions, TrainOptions } from "./job.ts";
+import type {
+  DeriveOptions,
+  JobResult,
+  NewRunOptions,
+  ResumeOptions,
+  TestOptions,
+  TrainOptions,
+} from "./job.ts";
+import { lockRun } from "./lock.ts";
 import { cellText, type RunReport, reportText } from "./report.ts";
+import { finishedReport, resumedConfig } from "./resume.ts";
 import { openRun, readGenotype, saveGenotype, saveReport } from "./run-folder.ts";
+import { type RunCommand, readRecord } from "./run-record.ts";
 import { percent, runSearch } from "./search-job.ts";
-import { inNewRun, loadData, prepareRuntime, type Session } from "./session.ts";
-import { randomCell, runTraining, type TrainOutcome } from "./train-job.ts";
+import { inNewRun, inOldRun, loadData, prepareRuntime, type Session } from "./session.ts";
+import { randomCell, reportOf, runTraining, trainRandom } from "./train-job.ts";
 
 /** The main job: search, derive, train the found cell and random ones at equal budget, report. */
 export function runCommand(config: Config, options: NewRunOptions): Promise<JobResult> {
-  return inNewRun("run", config, options, async (session) => {
-    const search = await runSearch(session);
-    const trained = [await runTraining(session, search.genotype, "found")];
-    for (let i = 1; i <= config.train.randomCells; i++) trained.push(await trainRandom(session, i));
-    return finish(session, { search, trained });
-  });
+  return inNewRun({ command: "run", genotype: null }, config, options, perform);
 }
 
 /** The search alone; the run's folder ends with the genotype. */
 export function searchCommand(config: Config, options: NewRunOptions): Promise<JobResult> {
-  return inNewRun("search", config, options, async (session) =>
-    finish(session, { search: await runSearch(session), trained: [] }),
-  );
+  return inNewRun({ command: "search", genotype: null }, config, options, perform);
 }
 
 /** Trains one named cell from scratch. */
 export async function trainCommand(config: Config, options: TrainOptions): Promise<JobResult> {
-  const named = options.cell === "random" ? undefined : await readGenotypeSource(options.cell);
-  return inNewRun("train", config, options, async (session) => {
-    await saveGenotype(session.run, named ?? randomCell(session, 1));
-    if (!named) return finish(session, { trained: [await trainRandom(session, 1)] });
-    return finish(session, { trained: [await runTraining(session, named, "found")] });
-  });
+  const genotype = options.cell === "random" ? null : await readGenotypeSource(options.cell);
+  return inNewRun({ command: "train", genotype }, config, options, perform);
+}
+
+/**
+ * Goes on with an interrupted run to the same bytes as had it never been interrupted. `sources` may repeat its
+ * settings and change those that make no other run of it; a run that has finished gives its report again.
+ */
+export async function resumeCommand(
+  command: RunCommand,
+  sources: ConfigSources,
+  options: ResumeOptions,
+): Promise<JobResult> {
+  const run = openRun(options.run);
+  const record = readRecord(run);
+  if (record.command !== command) {
+    throw new UserError(
+      `${run.path} was begun by darts ${record.command}; resume it so: darts ${record.command} --resume ${run.path}`,
+    );
+  }
+  const config = resumedConfig(run, sources);
+  const unlock = lockRun(run.path, (line) => options.reporter.log(line));
+  try {
+    const report = finishedReport(run, record, config);
+    if (!report) return await inOldRun(run, record, config, options, perform);
+    options.reporter.log(`${run.path} has finished: there is nothing left to do.`);
+    saveReport(run, { ...report });
+    return { json: { ...report }, text: reportText(report) };
+  } finally {
+    unlock();
+  }
+}
+
+/** All phases of a run, as its command has them; those that a resumed run has finished give what they gave then. */
+async function perform(session: Session): Promise<JobResult> {
+  const { config, record, run } = session;
+  if (record.command === "train") {
+    const { genotype } = record;
+    await saveGenotype(run, genotype ?? randomCell(session, 1));
+    const only = genotype
+      ? await runTraining(session, { cell: "found", genotype })
+      : await trainRandom(session, 1);
+    return finish(session, { trained: [only] });
+  }
+  const search = await runSearch(session);
+  if (record.command === "search") return finish(session, { search, trained: [] });
+  const trained = [await runTraining(session, { cell: "found", genotype: search.genotype })];
+  for (let i = 1; i <= config.train.randomCells; i++) trained.push(await trainRandom(session, i));
+  return finish(session, { search, trained });
 }
 
 /** Measures a trained network of a run on the test images. */
@@ -99,20 +145,15 @@ function findEpoch(events: SearchEpochEvent[], epoch: number | undefined, path: 
   throw new UserError(`${path} has no epoch ${epoch}; expected 0 to ${events.at(-1)?.epoch}.`);
 }
 
-async function trainRandom(session: Session, index: number): Promise<TrainOutcome> {
-  const cell = `random-${index}`;
-  const genotype = randomCell(session, index);
-  await saveGenotype(session.run, genotype, `${cell}-`);
-  session.events.append({ type: "derive", cell, epoch: null, genotype, ...costOf(genotype, session) });
-  return runTraining(session, genotype, cell);
-}
-
-function finish({ run, events, test }: Session, outcome: Pick<RunReport, "search" | "trained">): JobResult {
+function finish(session: Session, outcome: Pick<RunReport, "search" | "trained">): JobResult {
+  const { run, events, test, past } = session;
+  // Also those who looked before an interruption.
+  const before = past.flatMap((event) => (event.type === "train-end" ? [reportOf(event.outcome.cell)] : []));
   const report: RunReport = {
     ...outcome,
     run: run.path,
     testImages: test.count,
-    testOpenedBy: test.openedBy,
+    testOpenedBy: [...before, ...test.openedBy],
   };
   const json = { ...report };
   events.append({ type: "report", report: json });

@@ -2,8 +2,8 @@
 import { drawCellText } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython } from "../genotype/parse.ts";
-import { percent, type SearchOutcome } from "./search-job.ts";
-import type { TrainOutcome } from "./train-job.ts";
+import type { SearchOutcome, TrainOutcome } from "./outcomes.ts";
+import { percent } from "./search-job.ts";
 
 /** What a run came to; report.json holds it. */
 export interface RunReport {

@@ -1,5 +1,5 @@
 // A run is a folder, and the folder is the truth: everything else can be rebuilt from it.
-// Nothing here deletes: a folder that holds something is refused, and the remedy is another name.
+// Nothing here deletes: a folder that holds something is refused, and the remedy is another name or --resume.
 import { existsSync, mkdirSync, readdirSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { formatConfig } from "../config/format.ts";
@@ -10,10 +10,12 @@ import { isFolder, makeFolder, readJson, readText, withPath, writeAtomic } from 
 import { drawCellSvg } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatJson, formatPython, parseGenotype } from "../genotype/parse.ts";
+import { type RunRecord, writeRecord } from "./run-record.ts";
 
 /** What lies where in a run's folder. */
 export const RUN_FILES = {
   config: "config.yaml",
+  record: "run.json",
   events: "events.jsonl",
   checkpoints: "checkpoints",
   genotype: "genotype.json",
@@ -39,16 +41,20 @@ export interface CreateRunOptions {
   /** Name of the folder; without one it is `<date>-<time>-<label>`. */
   readonly name?: string | undefined;
   /** Preset or method, for the name that is made up. */
-  readonly label?: string;
+  readonly label?: string | undefined;
+  /** What the run is, for whoever resumes it. */
+  readonly record?: RunRecord;
 }
 
 /** Makes a fresh run folder with its config.yaml; throws a {@link UserError} when the name is taken. */
-export function createRun({ config, root = "runs", name, label }: CreateRunOptions): RunFolder {
+export function createRun({ config, root = "runs", name, label, record }: CreateRunOptions): RunFolder {
   if (name !== undefined) checkName(name);
   makeFolder(root);
   const path = name === undefined ? claimDated(root, label ?? config.search.method) : claim(join(root, name));
   const run = describe(path, config);
   makeFolder(run.files.checkpoints);
+  if (record) writeRecord(run, record);
+  // Last: a folder with settings is a run, and whole; without, it is taken again.
   writeAtomic(run.files.config, formatConfig(config));
   return run;
 }
@@ -135,9 +141,21 @@ function claimDated(root: string, label: string): string {
 }
 
 function claim(path: string): string {
-  if (tryMake(path) || (isFolder(path) && readdirSync(path).length === 0)) return path;
+  if (tryMake(path) || (isFolder(path) && isUnused(path))) return path;
+  const resume = isRunFolder(path) ? `go on with that run by --resume ${path}, ` : "";
   throw new UserError(
-    `${path} is already there. Results are never overwritten: choose another --name, or move that folder away.`,
+    `${path} is already there. Results are never overwritten: ${resume}choose another --name, or move that folder away.`,
+  );
+}
+
+/** Empty, or what a process left that was killed while it made the folder. */
+function isUnused(path: string): boolean {
+  const { checkpoints, record } = RUN_FILES;
+  return readdirSync(path).every(
+    (name) =>
+      name === record ||
+      name.endsWith(".tmp") ||
+      (name === checkpoints && readdirSync(join(path, name)).length === 0),
   );
 }
 

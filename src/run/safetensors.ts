@@ -28,13 +28,14 @@ export interface Safetensors {
   readonly metadata: Record<string, string>;
 }
 
-/** Writes tensors to a file, whole or not at all. */
+/** Writes tensors to a file, whole or not at all; with `previous`, the file that was there is kept under that path. */
 export function saveSafetensors(
   path: string,
   tensors: ReadonlyMap<string, TensorData>,
   metadata: Readonly<Record<string, string>> = {},
+  previous?: string,
 ): void {
-  writeAtomic(path, encodePieces(tensors, metadata));
+  writeAtomic(path, encodePieces(tensors, metadata), previous);
 }
 
 /** Reads a file of tensors; throws a {@link UserError} naming the file when it is missing or damaged. */

@@ -1,112 +1,106 @@
-// The search as a job: steps with progress and events, a checkpoint and the genotype of the moment every epoch.
-import { join } from "node:path";
-import type { Genotype } from "../genotype/genotype.ts";
+// The search as a job: what the loop logs of it, and the genotype that it ends with.
 import { alphaStatistics } from "../genotype/statistics.ts";
 import { Search } from "../search/search.ts";
-import { liveTensors } from "../tensor/runtime.ts";
-import { scope } from "../tensor/scope.ts";
-import { saveCheckpoint } from "./checkpoint.ts";
+import type { Primitive } from "../space/primitives.ts";
 import { costOf } from "./costs.ts";
+import { type EpochEnd, runLoop, type Work } from "./loop.ts";
+import type { SearchOutcome } from "./outcomes.ts";
 import { saveGenotype } from "./run-folder.ts";
-import { breathe, rssMB, type Session } from "./session.ts";
-
-/** What a search ended with. */
-export interface SearchOutcome {
-  readonly genotype: Genotype;
-  /** Validation accuracy of the supernet in its last epoch; null in a one-level search. */
-  readonly validAccuracy: number | null;
-  readonly epochs: number;
-  readonly seconds: number;
-}
+import type { Session } from "./session.ts";
 
 /** Searches a cell; the run folder gets events, checkpoints, the genotype and its drawings. */
 export async function runSearch(session: Session): Promise<SearchOutcome> {
-  const { config, dataset, reporter, run, events } = session;
-  const started = performance.now();
+  for (const event of session.past) if (event.type === "search-end") return event.outcome;
+  const { config, dataset, run, events } = session;
   using search = new Search(config, dataset);
-  const total = config.search.epochs * search.stepsPerEpoch;
-  const progress = reporter.progress("search", total);
-  let best = -1;
-  let validAccuracy: number | null = null;
-  let over = false;
-  while (!over) {
-    const epochStarted = performance.now();
-    while (search.step < search.stepsPerEpoch) {
-      const stepStarted = performance.now();
+  const { seconds, lastEpoch } = await runLoop(session, searchWork(session, search));
+  const genotype = search.method.derive();
+  await saveGenotype(run, genotype);
+  const costs = costOf(genotype, session);
+  events.append({ type: "derive", cell: "found", epoch: search.epoch - 1, genotype, ...costs });
+  const validAccuracy = lastEpoch?.type === "search-epoch" ? lastEpoch.validAccuracy : null;
+  const outcome = { genotype, validAccuracy, epochs: search.epoch, seconds };
+  events.append({ type: "search-end", outcome });
+  return outcome;
+}
+
+function searchWork({ config }: Session, search: Search): Work {
+  const { epochs } = config.search;
+  return {
+    name: "search",
+    title: "search",
+    epochs,
+    stepsPerEpoch: search.stepsPerEpoch,
+    get epoch() {
+      return search.epoch;
+    },
+    get step() {
+      return search.step;
+    },
+    get finished() {
+      return search.finished;
+    },
+    figures: () => means(search),
+    runStep() {
+      const { epoch, step, stepsPerEpoch: steps } = search;
       const { trainLoss, archLoss } = search.runStep();
-      const { epoch, step, totals, learningRate, stepsPerEpoch } = search;
-      events.append({
+      const { learningRate } = search;
+      return {
         type: "search-step",
         epoch,
-        step: step - 1,
-        steps: stepsPerEpoch,
+        step,
+        steps,
         trainLoss,
         validLoss: archLoss ?? null,
         learningRate,
-        ms: Math.round(performance.now() - stepStarted),
-      });
-      progress.update(epoch * stepsPerEpoch + step, {
-        epoch: `${epoch + 1}/${config.search.epochs}`,
-        loss: totals.loss / totals.images,
-        accuracy: totals.correct / totals.images,
-      });
-      await breathe();
-    }
-    const stepMs = Math.round((performance.now() - epochStarted) / search.stepsPerEpoch);
-    const validation = search.validate();
-    validAccuracy = validation?.accuracy ?? null;
-    const { epoch, learningRate, totals } = search;
-    const genotype = search.method.derive();
-    const alphas = search.method.alphaRows();
-    const normal = alphaStatistics(alphas.normal, config.space.primitives);
-    const reduce = alphaStatistics(alphas.reduce, config.space.primitives);
-    over = search.endEpoch(validation);
-    const trainLoss = totals.loss / totals.images;
-    events.append({
+      };
+    },
+    endEpoch: () => endEpoch(search, config.space.primitives, epochs),
+    owns: ({ type }) => type === "search-step" || type === "search-epoch",
+    score: (epoch) => (epoch.type === "search-epoch" ? (epoch.validAccuracy ?? 0) : 0),
+    snapshot: () => search.snapshot(),
+    restore: (snapshot) => search.restore(snapshot),
+  };
+}
+
+function* endEpoch(
+  search: Search,
+  primitives: readonly Primitive[],
+  epochs: number,
+): Generator<void, EpochEnd> {
+  const validation = yield* search.validation();
+  const { epoch, learningRate } = search;
+  const { loss: trainLoss, accuracy: trainAccuracy } = means(search);
+  const genotype = search.method.derive();
+  const alphas = search.method.alphaRows();
+  const normal = alphaStatistics(alphas.normal, primitives);
+  const reduce = alphaStatistics(alphas.reduce, primitives);
+  search.endEpoch(validation);
+  const figures = validation
+    ? `validation accuracy ${percent(validation.accuracy)}`
+    : "one-level: no validation";
+  return {
+    event: {
       type: "search-epoch",
       epoch,
       trainLoss,
-      trainAccuracy: totals.correct / totals.images,
+      trainAccuracy,
       validLoss: validation?.loss ?? null,
-      validAccuracy,
+      validAccuracy: validation?.accuracy ?? null,
       learningRate,
       alphas,
       entropy: { normal: normal.entropy, reduce: reduce.entropy },
       skipCount: { normal: normal.skips, reduce: reduce.skips },
       genotype,
-      seconds: (performance.now() - epochStarted) / 1000,
-      stepMs,
-      rssMB: rssMB(),
-      liveTensors: liveTensors(),
-    });
-    const figures = validation
-      ? `validation accuracy ${percent(validation.accuracy)}`
-      : "one-level: no validation";
-    progress.line(
-      `epoch ${epoch + 1}/${config.search.epochs} · loss ${trainLoss.toFixed(3)} · ${figures} · ` +
-        `skips in the normal cell ${normal.skips}`,
-    );
-    save(session, search, "search-last");
-    if ((validAccuracy ?? 0) > best) {
-      best = validAccuracy ?? 0;
-      save(session, search, "search-best");
-    }
-  }
-  progress.stop();
-  const genotype = search.method.derive();
-  await saveGenotype(run, genotype);
-  events.append({
-    type: "derive",
-    cell: "found",
-    epoch: search.epoch - 1,
-    genotype,
-    ...costOf(genotype, session),
-  });
-  return { genotype, validAccuracy, epochs: search.epoch, seconds: (performance.now() - started) / 1000 };
+    },
+    line:
+      `epoch ${epoch + 1}/${epochs} · loss ${trainLoss.toFixed(3)} · ${figures} · ` +
+      `skips in the normal cell ${normal.skips}`,
+  };
 }
 
-function save({ run }: Session, search: Search, name: string): void {
-  scope(() => saveCheckpoint(join(run.files.checkpoints, `${name}.safetensors`), search.snapshot()));
+function means({ totals }: Search): { loss: number; accuracy: number } {
+  return { loss: totals.loss / totals.images, accuracy: totals.correct / totals.images };
 }
 
 /** 0.8412 → "84.12 %". */

@@ -1,29 +1,45 @@
-// What every job that computes does first and last: threads and device, the data, the run's folder and log.
-import { cpus, totalmem } from "node:os";
+// What every job that computes does first and last: threads and device, the data, the run's folder, its lock and log.
+import { existsSync } from "node:fs";
+import { formatConfig } from "../config/format.ts";
 import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { type SealedSplit, testSplit } from "../data/splits.ts";
 import { UserError } from "../errors.ts";
-import { checkDevice, setThreads, torchVersion } from "../tensor/runtime.ts";
-import { type EventLog, openEvents } from "./events.ts";
-import type { NewRunOptions, Reporter } from "./job.ts";
+import { removeHalfWritten, writeAtomic } from "../files.ts";
+import type { Genotype } from "../genotype/genotype.ts";
+import { checkDevice, setThreads } from "../tensor/runtime.ts";
+import type { ResumePoint } from "./checkpoint-files.ts";
+import { type EventLog, type LoggedEvent, openEvents, type RunEvent, readEvents } from "./events.ts";
+import { Interruption, isTold } from "./interruption.ts";
+import type { JobOptions, NewRunOptions, Reporter } from "./job.ts";
+import { lockRun } from "./lock.ts";
 import { checkConfig, checkData } from "./preflight.ts";
+import { findResumePoint } from "./resume.ts";
 import { createRun, type RunFolder } from "./run-folder.ts";
+import { fingerprintOf, type RunCommand, type RunRecord, thisStart, writeRecord } from "./run-record.ts";
 
 /** The data of a configuration, its test images apart and sealed. */
 export interface SessionData {
   /** The data set without its test images: those come only from {@link SessionData.test}. */
   readonly dataset: Omit<ImageDataset, "test">;
   readonly test: SealedSplit;
+  /** SHA-256 of all of it. */
+  readonly fingerprint: string;
 }
 
 /** A run at work. */
 export interface Session extends SessionData {
   readonly config: Config;
   readonly run: RunFolder;
+  readonly record: RunRecord;
   readonly events: EventLog;
   readonly reporter: Reporter;
+  readonly signal: AbortSignal | undefined;
+  /** What the run had logged when it was resumed, as far as it counts; empty in a new run. */
+  readonly past: readonly LoggedEvent[];
+  /** The checkpoint from which it goes on; undefined where it goes on between two phases. */
+  readonly resumed: ResumePoint | undefined;
 }
 
 /** Sets libtorch up as the configuration says; returns the threads it uses. */
@@ -33,54 +49,117 @@ export function prepareRuntime(config: Config): number {
 }
 
 /** Loads the data, fetching them on the first use. */
-export async function loadData(config: Config, reporter: Reporter): Promise<SessionData> {
+export async function loadData(
+  config: Config,
+  reporter: Reporter,
+  signal?: AbortSignal,
+): Promise<SessionData> {
   const report = (line: string) => reporter.log(line);
-  const { test, ...dataset } = await loadDataset(config.data, { seed: config.seed, report });
+  const all = await loadDataset(config.data, { seed: config.seed, report, signal });
+  const { test, ...dataset } = all;
   if (dataset.train.height !== dataset.train.width) {
     throw new UserError(
       `Images of ${dataset.train.width}×${dataset.train.height} pixels; expected square ones. Set data.imageSize.`,
     );
   }
-  return { dataset, test: testSplit({ test }) };
+  return { dataset, test: testSplit({ test }), fingerprint: fingerprintOf(all) };
 }
 
 /** Runs `work` in a fresh run folder. What stops it is logged as an event before it is thrown on. */
 export async function inNewRun<T>(
-  command: "run" | "search" | "train",
+  { command, genotype }: { readonly command: RunCommand; readonly genotype: Genotype | null },
   config: Config,
-  { root, name, preset, reporter }: NewRunOptions,
+  options: NewRunOptions,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
+  const { root, name, preset, reporter } = options;
   // Everything that can be wrong with the input is found before a folder is made.
+  const { threads, ...data } = await prepare(command, config, options, undefined);
+  const record = { command, genotype, data: data.fingerprint, starts: [thisStart(threads)] };
+  const run = createRun({ config, root, name, label: preset, record });
+  const unlock = lockRun(run.path, (line) => reporter.log(line));
+  try {
+    reporter.log(`Run folder: ${run.path}`);
+    return await atWork({ config, run, record, past: [], resumed: undefined, ...data }, options, work);
+  } finally {
+    unlock();
+  }
+}
+
+/** Runs `work` in the folder of a run that was interrupted, from where it stood; the caller holds its lock. */
+export async function inOldRun<T>(
+  run: RunFolder,
+  old: RunRecord,
+  config: Config,
+  options: JobOptions,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const { reporter } = options;
+  const logged = existsSync(run.files.events) ? readEvents(run.files.events) : [];
+  const { threads, ...data } = await prepare(old.command, config, options, run.path);
+  if (data.fingerprint !== old.data) {
+    throw new UserError(
+      `${run.path} was begun on other images: their checksum is ${data.fingerprint}, was ${old.data}. ` +
+        "Restore the data, or start a new run.",
+    );
+  }
+  const before = old.starts.at(-1)?.host.threads;
+  if (before !== undefined && before !== threads) {
+    reporter.log(
+      `It ran on ${before} threads and goes on on ${threads}: the last bits of its numbers may differ.`,
+    );
+  }
+  for (const folder of [run.path, run.files.checkpoints]) removeHalfWritten(folder);
+  const record = { ...old, starts: [...old.starts, thisStart(threads)] };
+  const point = findResumePoint(record, logged, { config, run, reporter });
+  writeRecord(run, record);
+  writeAtomic(run.files.config, formatConfig(config));
+  return atWork({ config, run, record, ...point, ...data }, options, work);
+}
+
+/** The data and threads of a job, checked. `run` is the folder that it goes on in, undefined for a new run. */
+async function prepare(
+  command: RunCommand,
+  config: Config,
+  { reporter, signal }: JobOptions,
+  run: string | undefined,
+): Promise<SessionData & { readonly threads: number }> {
   const plan = { searches: command !== "train", trains: command !== "search" };
   checkConfig(config, plan);
   const threads = prepareRuntime(config);
-  const data = await loadData(config, reporter);
-  checkData(config, data.dataset, plan);
-  const run = createRun({ config, root, name, label: preset });
-  reporter.log(`Run folder: ${run.path}`);
-  const events = openEvents(run.files.events);
   try {
-    events.append({
-      type: "run-start",
-      command,
-      config,
-      versions: { node: process.version, libtorch: torchVersion() },
-      host: {
-        platform: `${process.platform}-${process.arch}`,
-        cpu: cpus()[0]?.model ?? "unknown",
-        cores: cpus().length,
-        memoryMB: Math.round(totalmem() / 2 ** 20),
-        threads,
-      },
-    });
-    return await work({ config, run, events, reporter, ...data });
+    const data = await loadData(config, reporter, signal);
+    if (await isTold(signal)) throw new Interruption(run, signal?.reason);
+    checkData(config, data.dataset, plan);
+    return { threads, ...data };
   } catch (error) {
-    logError(events, error);
+    throw signal?.aborted ? new Interruption(run, signal.reason) : error;
+  }
+}
+
+/** Opens the log, cut to what counts, for the time of `work`. */
+async function atWork<T>(
+  begun: Omit<Session, "events" | "reporter" | "signal">,
+  { reporter, signal, onEvent }: JobOptions,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const { run, config, record, past } = begun;
+  const events = openEvents(run.files.events, onEvent);
+  try {
+    events.cut(past.length);
+    if (past.length === 0) events.append(runStart(record, config));
+    return await work({ ...begun, events, reporter, signal });
+  } catch (error) {
+    if (!(error instanceof Interruption)) logError(events, error);
     throw error;
   } finally {
     events.close();
   }
+}
+
+function runStart({ command, starts }: RunRecord, config: Config): RunEvent {
+  const { time, ...start } = starts.at(-1)!;
+  return { type: "run-start", command, config, ...start };
 }
 
 /** A disk too full for this event as well must not hide what went wrong first. */
@@ -88,14 +167,4 @@ function logError(events: EventLog, error: unknown): void {
   try {
     events.append({ type: "error", message: (error as Error).message });
   } catch {}
-}
-
-/** Lets timers, signals and the progress display have their turn between two steps. */
-export function breathe(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
-}
-
-/** Memory of the process in MB. */
-export function rssMB(): number {
-  return Math.round(process.memoryUsage().rss / 2 ** 20);
 }

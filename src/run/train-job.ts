@@ -1,116 +1,135 @@
-// Training of one cell as a job: steps with progress and events, checkpoints (last and best), and at the very end
-// the only look at the test images.
+// Training of one cell as a job: what the loop logs of it, and at the very end the only look at the test images.
 import { join } from "node:path";
 import type { Genotype } from "../genotype/genotype.ts";
 import { randomGenotype } from "../genotype/random.ts";
 import { part } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
-import { liveTensors } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
-import { type Evaluation, evaluate } from "../train/evaluate.ts";
+import { type Evaluation, evaluation } from "../train/evaluate.ts";
 import { Training } from "../train/training.ts";
-import { loadCheckpoint, saveCheckpoint, saveWeights } from "./checkpoint.ts";
+import { loadCheckpoint, saveWeights } from "./checkpoint.ts";
 import { costOf } from "./costs.ts";
+import { Interruption, isTold } from "./interruption.ts";
+import { type EpochEnd, type LoopOutcome, runLoop, type Work } from "./loop.ts";
+import type { TrainOutcome } from "./outcomes.ts";
+import { saveGenotype } from "./run-folder.ts";
 import { percent } from "./search-job.ts";
-import { breathe, rssMB, type Session } from "./session.ts";
+import type { Session } from "./session.ts";
 
-/** A cell and what its training came to. */
-export interface TrainOutcome {
-  /** `found`, or `random-1` and so on. */
+/** What is trained: a cell, and the name of its files and events. */
+export interface TrainTask {
   readonly cell: string;
   readonly genotype: Genotype;
-  readonly params: number;
-  readonly macs: number;
-  /** Measured on the test images after the last epoch. */
-  readonly last: Evaluation;
-  /** The same of the epoch with the lowest training loss: the test images choose nothing. */
-  readonly best: Evaluation;
-  readonly bestEpoch: number;
-  readonly seconds: number;
+  /** What is logged before its first step. */
+  begin?(): void;
 }
 
-/** Trains `genotype` from scratch; `cell` names its files and events. */
-export async function runTraining(session: Session, genotype: Genotype, cell: string): Promise<TrainOutcome> {
-  const { config, dataset, reporter, run, events, test } = session;
-  const { epochs, batchSize } = config.train;
-  const started = performance.now();
+/** Trains a genotype from scratch and measures it. */
+export async function runTraining(session: Session, task: TrainTask): Promise<TrainOutcome> {
+  const { cell, genotype } = task;
+  for (const event of session.past)
+    if (event.type === "train-end" && event.outcome.cell === cell) return event.outcome;
+  const { config, dataset, run, events } = session;
   using training = new Training(config, genotype, dataset);
-  const progress = reporter.progress(`train ${cell}`, epochs * training.stepsPerEpoch);
-  const file = (name: string) => join(run.files.checkpoints, `${cell}-${name}.safetensors`);
-  let bestLoss = Number.POSITIVE_INFINITY;
-  let bestEpoch = 0;
-  while (!training.finished) {
-    const epochStarted = performance.now();
-    while (training.step < training.stepsPerEpoch) {
-      const stepStarted = performance.now();
-      const trainLoss = training.runStep();
-      const { epoch, step, totals, learningRate, stepsPerEpoch } = training;
-      const ms = Math.round(performance.now() - stepStarted);
-      events.append({
-        type: "train-step",
-        cell,
-        epoch,
-        step: step - 1,
-        steps: stepsPerEpoch,
-        trainLoss,
-        learningRate,
-        ms,
-      });
-      progress.update(epoch * stepsPerEpoch + step, {
-        epoch: `${epoch + 1}/${epochs}`,
-        loss: totals.loss / totals.images,
-        accuracy: totals.correct / totals.images,
-      });
-      await breathe();
-    }
-    const { epoch, totals, learningRate, dropPathProbability } = training;
-    const seconds = (performance.now() - epochStarted) / 1000;
-    const trainLoss = totals.loss / totals.images;
-    const trainAccuracy = totals.correct / totals.images;
-    training.endEpoch();
-    events.append({
-      type: "train-epoch",
-      cell,
-      epoch,
-      trainLoss,
-      trainAccuracy,
-      learningRate,
-      dropPath: dropPathProbability,
-      seconds,
-      stepMs: Math.round((1000 * seconds) / training.stepsPerEpoch),
-      rssMB: rssMB(),
-      liveTensors: liveTensors(),
-    });
-    progress.line(
-      `epoch ${epoch + 1}/${epochs} · loss ${trainLoss.toFixed(3)} · training accuracy ${percent(trainAccuracy)}`,
-    );
-    scope(() => saveCheckpoint(file("last"), training.snapshot()));
-    if (trainLoss < bestLoss) {
-      bestLoss = trainLoss;
-      bestEpoch = epoch;
-      scope(() => saveCheckpoint(file("best"), training.snapshot()));
-    }
-  }
-  progress.stop();
-  const seconds = (performance.now() - started) / 1000;
+  const loop = await runLoop(session, trainWork(session, training, task));
   saveWeights(join(run.path, `${cell}.safetensors`), training.network.stateDict());
-  const view = test.open(`final report of ${cell}`);
-  const { mean, std } = dataset;
-  const measure = () => evaluate(training.network, view, { mean, std, batchSize, device: config.device });
-  const last = measure();
-  const best = bestEpoch === epochs - 1 ? last : withBest(training, file("best"), measure);
-  return { cell, genotype, ...costOf(genotype, session), last, best, bestEpoch, seconds };
+  const measured = await measure(session, training, cell, loop);
+  const { bestEpoch, seconds } = loop;
+  const outcome = { cell, genotype, ...costOf(genotype, session), ...measured, bestEpoch, seconds };
+  events.append({ type: "train-end", outcome });
+  return outcome;
 }
 
-/** The `index`-th random cell of a run, from 1: drawn by the seed, apart from everything else. */
+/** Trains the `index`-th random cell of a run, from 1: drawn by the seed, apart from everything else. */
+export async function trainRandom(session: Session, index: number): Promise<TrainOutcome> {
+  const cell = `random-${index}`;
+  const genotype = randomCell(session, index);
+  await saveGenotype(session.run, genotype, `${cell}-`);
+  const begin = () =>
+    session.events.append({ type: "derive", cell, epoch: null, genotype, ...costOf(genotype, session) });
+  return runTraining(session, { cell, genotype, begin });
+}
+
+/** The cell that {@link trainRandom} trains. */
 export function randomCell({ config }: Pick<Session, "config">, index: number): Genotype {
   const { nodes, primitives } = config.space;
   return randomGenotype(createGenerator(config.seed, `random-cell-${index}`), { nodes, primitives });
 }
 
-function withBest(training: Training, path: string, measure: () => Evaluation): Evaluation {
-  return scope(() => {
-    training.network.loadStateDict(part(loadCheckpoint(path).tensors, "weights/"));
-    return measure();
-  });
+function trainWork({ config }: Session, training: Training, { cell, begin }: TrainTask): Work {
+  const { epochs } = config.train;
+  return {
+    name: cell,
+    title: `train ${cell}`,
+    epochs,
+    stepsPerEpoch: training.stepsPerEpoch,
+    get epoch() {
+      return training.epoch;
+    },
+    get step() {
+      return training.step;
+    },
+    get finished() {
+      return training.finished;
+    },
+    figures: () => means(training),
+    runStep() {
+      const { epoch, step, stepsPerEpoch: steps } = training;
+      const trainLoss = training.runStep();
+      const { learningRate } = training;
+      return { type: "train-step", cell, epoch, step, steps, trainLoss, learningRate };
+    },
+    endEpoch: () => endEpoch(training, cell, epochs),
+    owns: (event) => (event.type === "train-step" || event.type === "train-epoch") && event.cell === cell,
+    score: ({ trainLoss }) => -trainLoss,
+    begin,
+    snapshot: () => training.snapshot(),
+    restore: (snapshot) => training.restore(snapshot),
+  };
+}
+
+// biome-ignore lint/correctness/useYield: nothing is measured at the end of an epoch of training
+function* endEpoch(training: Training, cell: string, epochs: number): Generator<void, EpochEnd> {
+  const { epoch, learningRate, dropPathProbability: dropPath } = training;
+  const { loss: trainLoss, accuracy: trainAccuracy } = means(training);
+  training.endEpoch();
+  return {
+    event: { type: "train-epoch", cell, epoch, trainLoss, trainAccuracy, learningRate, dropPath },
+    line: `epoch ${epoch + 1}/${epochs} · loss ${trainLoss.toFixed(3)} · training accuracy ${percent(trainAccuracy)}`,
+  };
+}
+
+function means({ totals }: Training): { loss: number; accuracy: number } {
+  return { loss: totals.loss / totals.images, accuracy: totals.correct / totals.images };
+}
+
+async function measure(
+  session: Session,
+  training: Training,
+  cell: string,
+  { best: bestPath, bestEpoch }: LoopOutcome,
+): Promise<{ last: Evaluation; best: Evaluation }> {
+  const { config, dataset, test, run, signal } = session;
+  const { mean, std } = dataset;
+  const view = test.open(reportOf(cell));
+  const options = { mean, std, batchSize: config.train.batchSize, device: config.device };
+  const once = async (): Promise<Evaluation> => {
+    const batches = evaluation(training.network, view, options);
+    for (;;) {
+      const { done, value } = batches.next();
+      if (done) return value;
+      if (!(await isTold(signal))) continue;
+      batches.return(undefined as never);
+      throw new Interruption(run.path, signal?.reason);
+    }
+  };
+  const last = await once();
+  if (bestEpoch === config.train.epochs - 1) return { last, best: last };
+  scope(() => training.network.loadStateDict(part(loadCheckpoint(bestPath).tensors, "weights/")));
+  return { last, best: await once() };
+}
+
+/** What the report calls the one who looked at the test images. */
+export function reportOf(cell: string): string {
+  return `final report of ${cell}`;
 }

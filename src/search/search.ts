@@ -2,7 +2,7 @@
 // It can be saved between any two steps and continued to the same bytes.
 import type { Config } from "../config/schema.ts";
 import { toTensors } from "../data/batch-tensors.ts";
-import { type Batches, type BatchesState, createBatches } from "../data/batches.ts";
+import { type Batch, type Batches, type BatchesState, createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { type SearchSplits, searchSplits, subset } from "../data/splits.ts";
 import { UserError } from "../errors.ts";
@@ -16,7 +16,7 @@ import { createGenerator } from "../random/generator.ts";
 import { releaseKernelMemory } from "../space/fused-cell.ts";
 import { Supernet } from "../space/supernet.ts";
 import { noGrad } from "../tensor/autograd.ts";
-import { seed } from "../tensor/runtime.ts";
+import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Purpose, SearchMethod, StepResult } from "./method.ts";
@@ -33,6 +33,8 @@ export interface Validation {
 interface SearchState {
   readonly epoch: number;
   readonly step: number;
+  /** Whether the method's rule ended it early. */
+  readonly stopped: boolean;
   readonly totals: Totals;
   readonly weightBatches: BatchesState;
   readonly archBatches: BatchesState;
@@ -70,6 +72,7 @@ export class Search {
   /** Sums over the steps of the present epoch. */
   totals: Totals = emptyTotals();
   readonly stepsPerEpoch: number;
+  #stopped = false;
   readonly #config: Config;
   readonly #weightBatches: Batches;
   readonly #archBatches: Batches;
@@ -139,8 +142,9 @@ export class Search {
     });
   }
 
+  /** Whether it is over, by its length or by the method's rule. */
   get finished(): boolean {
-    return this.epoch >= this.#config.search.epochs;
+    return this.#stopped || this.epoch >= this.#config.search.epochs;
   }
 
   /** The weights' learning rate in the present epoch. */
@@ -186,34 +190,52 @@ export class Search {
    * Throws a {@link UserError} when the loss is no finite number: weights that an epoch's last step spoiled.
    */
   validate(): Validation | undefined {
+    const batches = this.validation();
+    for (;;) {
+      const { done, value } = batches.next();
+      if (done) return value;
+    }
+  }
+
+  /** {@link Search.validate} batch by batch: left half way, it leaves the search as it found it. */
+  *validation(): Generator<void, Validation | undefined> {
     const batches = this.#validBatches;
     if (!batches) return undefined;
     const totals = emptyTotals();
+    const { device } = this.#config;
+    const start = { batches: batches.state(), generator: generatorState(device) };
+    let whole = false;
     this.supernet.eval();
     try {
-      noGrad(() => {
-        for (const batch of batches.epoch()) {
-          scope(() => {
-            const { images, labels, size } = toTensors(batch, this.#config.device);
-            const { loss, logits } = this.#forward(images, labels, "validation");
-            addStep(totals, loss.item(), topCorrect(logits, labels, 1), size);
-          });
-        }
-      });
+      for (const batch of batches.epoch()) {
+        noGrad(() => scope(() => this.#validateBatch(batch, totals)));
+        yield;
+      }
+      whole = true;
     } finally {
       this.supernet.train();
+      if (!whole) {
+        batches.restore(start.batches);
+        setGeneratorState(start.generator, device);
+      }
     }
     const loss = totals.loss / totals.images;
     if (!Number.isFinite(loss)) throw this.#diverged(loss, `in the validation of epoch ${this.epoch + 1}`);
     return { loss, accuracy: totals.correct / totals.images };
   }
 
+  #validateBatch(batch: Batch, totals: Totals): void {
+    const { images, labels, size } = toTensors(batch, this.#config.device);
+    const { loss, logits } = this.#forward(images, labels, "validation");
+    addStep(totals, loss.item(), topCorrect(logits, labels, 1), size);
+  }
+
   /** Closes the epoch; returns whether the search is over, by its length or by the method's rule. */
   endEpoch(validation: Validation | undefined): boolean {
-    const stop = this.method.endEpoch?.(this.epoch, validation?.accuracy) ?? false;
+    this.#stopped = this.method.endEpoch?.(this.epoch, validation?.accuracy) ?? false;
     this.epoch++;
     this.step = 0;
-    return stop || this.finished;
+    return this.finished;
   }
 
   /** Everything that the next step depends on. The tensors are the live ones: write them before going on. */
@@ -227,6 +249,7 @@ export class Search {
     const state: SearchState = {
       epoch: this.epoch,
       step: this.step,
+      stopped: this.#stopped,
       totals: { ...this.totals },
       weightBatches: this.#weightBatches.state(),
       archBatches: this.#archBatches.state(),
@@ -253,6 +276,7 @@ export class Search {
     restoreGenerator(tensors, this.#config.device);
     this.epoch = saved.epoch;
     this.step = saved.step;
+    this.#stopped = saved.stopped;
     this.totals = { ...saved.totals };
   }
 

@@ -1,6 +1,6 @@
 // How good a trained network is on a split: loss, top-1 and top-5.
 
-import { toTensors } from "../data/batch-tensors.ts";
+import { type TensorBatch, toTensors } from "../data/batch-tensors.ts";
 import { createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import type { View } from "../data/splits.ts";
@@ -17,17 +17,27 @@ export interface Evaluation {
   readonly images: number;
 }
 
+/** How images are brought before a network. */
+export type EvaluationOptions = Pick<ImageDataset, "mean" | "std"> & {
+  readonly batchSize: number;
+  readonly device: string;
+};
+
 /** Measures `network` on `view` in evaluation mode; the network is in the mode it was in afterwards. */
-export function evaluate(
+export function evaluate(network: Network, view: View, options: EvaluationOptions): Evaluation {
+  const batches = evaluation(network, view, options);
+  for (;;) {
+    const { done, value } = batches.next();
+    if (done) return value;
+  }
+}
+
+/** {@link evaluate} batch by batch, for a caller that has other things to do in between. */
+export function* evaluation(
   network: Network,
   view: View,
-  {
-    mean,
-    std,
-    batchSize,
-    device,
-  }: Pick<ImageDataset, "mean" | "std"> & { batchSize: number; device: string },
-): Evaluation {
+  { mean, std, batchSize, device }: EvaluationOptions,
+): Generator<void, Evaluation> {
   const batches = createBatches(view, {
     mean,
     std,
@@ -37,25 +47,29 @@ export function evaluate(
     seed: 0,
     stream: "evaluation",
   });
+  const sums = { loss: 0, top1: 0, top5: 0, images: 0 };
   const { training } = network;
   network.eval();
-  const sums = { loss: 0, top1: 0, top5: 0, images: 0 };
   try {
-    noGrad(() => {
-      for (const batch of batches.epoch()) {
-        scope(() => {
-          const { images, labels, size } = toTensors(batch, device);
-          const { logits } = network.forward(images);
-          sums.loss += crossEntropy(logits, labels).item() * size;
-          sums.top1 += topCorrect(logits, labels, 1);
-          sums.top5 += topCorrect(logits, labels, 5);
-          sums.images += size;
-        });
-      }
-    });
+    for (const batch of batches.epoch()) {
+      noGrad(() => scope(() => addBatch(sums, network, toTensors(batch, device))));
+      yield;
+    }
   } finally {
     network.train(training);
   }
   const { images } = sums;
   return { loss: sums.loss / images, top1: sums.top1 / images, top5: sums.top5 / images, images };
+}
+
+function addBatch(
+  sums: { loss: number; top1: number; top5: number; images: number },
+  network: Network,
+  { images, labels, size }: TensorBatch,
+): void {
+  const { logits } = network.forward(images);
+  sums.loss += crossEntropy(logits, labels).item() * size;
+  sums.top1 += topCorrect(logits, labels, 1);
+  sums.top5 += topCorrect(logits, labels, 5);
+  sums.images += size;
 }

@@ -1,6 +1,7 @@
 // `darts train`: trains a cell from scratch, whether found here, published, or drawn at random.
+import { UserError } from "../../errors.ts";
 import type { Command } from "../command.ts";
-import { NEW_RUN_OPTIONS, newRunOptions } from "./new-run.ts";
+import { newRunOptions, RUN_OPTIONS, resume } from "./new-run.ts";
 
 /** The command. */
 export const train: Command = {
@@ -8,19 +9,32 @@ export const train: Command = {
   summary: "train a cell from scratch and measure it on the test images",
   arguments: [
     {
-      usage: "<cell>",
-      description: "run folder, genotype file, published name, random, or - for standard input",
+      usage: "[cell]",
+      description:
+        "run folder, genotype file, published name, random, or - for standard input; not with --resume",
     },
   ],
-  options: NEW_RUN_OPTIONS,
+  options: RUN_OPTIONS,
   configKeys: "all",
+  interruptible: true,
   examples: [
     ["darts train runs/first", "the cell of that run, with that run's settings"],
     ["darts train DARTS_V2 --preset quick", "a published cell"],
     ["darts train random --preset quick --seed 3", "the random baseline"],
+    ["darts train --resume runs/second", "go on with an interrupted training"],
   ],
   async action(input) {
-    const cell = input.args[0]!;
+    const [cell] = input.args;
+    if (cell !== undefined && input.options["resume"] !== undefined) {
+      throw new UserError("--resume goes on with the cell of its run: leave out the cell.");
+    }
+    const resumed = await resume("train", input);
+    if (resumed) return resumed;
+    if (cell === undefined) {
+      throw new UserError(
+        "Which cell? Expected a run folder, a genotype file, a published name, random or -.",
+      );
+    }
     const [{ resolveConfig }, { isRunFolder, openRun }] = await Promise.all([
       import("../../config/load.ts"),
       import("../../run/run-folder.ts"),

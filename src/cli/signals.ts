@@ -1,0 +1,34 @@
+// Ctrl-C and its kin: the first asks the work to stop after its step, the second leaves at once.
+import { constants } from "node:os";
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** What the process was told. */
+export interface CaughtSignals {
+  /** Aborted by the first signal; its reason is that signal's name. */
+  readonly signal: AbortSignal;
+  /** Gives the signals their own effect back. */
+  stop(): void;
+}
+
+/** Catches the signals that end a process; `say` tells the user what happens now. */
+export function catchSignals(say: (line: string) => void): CaughtSignals {
+  const controller = new AbortController();
+  const caught = (name: NodeJS.Signals) => {
+    if (controller.signal.aborted) process.exit(signalExitCode(name));
+    controller.abort(name);
+    say(`${name}: finishing the step and saving. Once more leaves at once.`);
+  };
+  for (const name of SIGNALS) process.on(name, caught);
+  return {
+    signal: controller.signal,
+    stop() {
+      for (const name of SIGNALS) process.off(name, caught);
+    },
+  };
+}
+
+/** 128 and the signal's number, as shells say it: 130 for SIGINT. */
+export function signalExitCode(name: string): number {
+  return 128 + (constants.signals[name as NodeJS.Signals] ?? 0);
+}

@@ -1,0 +1,29 @@
+// Which settings of a run may change when it is resumed, and which would make it another run.
+import { valueAt } from "../config/format.ts";
+import { configKeys } from "../config/keys.ts";
+import type { Config } from "../config/schema.ts";
+
+/**
+ * The keys that may change: the number of threads touches at most the last bits of a sum, data may have moved (that
+ * they are the same is checked), the pace of checkpoints changes nothing, and further random cells are trained after
+ * the rest, each on its own. Everything else changes the computation: another device has another random generator,
+ * and the schedules run over all epochs, so that a longer run differs from its first epochs on.
+ */
+const FREE: readonly string[] = ["threads", "checkpointSeconds", "data.path", "train.randomCells"];
+
+/** The settings that may not change, by dotted key: a checkpoint keeps them. */
+export function fixedSettings(config: Config): Record<string, unknown> {
+  const fixed = configKeys().filter(({ path }) => !FREE.includes(path));
+  return Object.fromEntries(fixed.map(({ path }) => [path, valueAt(config, path)]));
+}
+
+/** What differs between two {@link fixedSettings}, with both values: `search.epochs is 3, was 50`. */
+export function differences(
+  saved: Readonly<Record<string, unknown>>,
+  now: Readonly<Record<string, unknown>>,
+): string[] {
+  const show = (value: unknown) => (value === undefined ? "absent" : JSON.stringify(value));
+  return [...new Set([...Object.keys(saved), ...Object.keys(now)])]
+    .filter((key) => show(saved[key]) !== show(now[key]))
+    .map((key) => `${key} is ${show(now[key])}, was ${show(saved[key])}`);
+}

@@ -1,0 +1,213 @@
+// The loop that searches and trainings run in: it steps, logs, shows, saves, and can be told to stop between any two
+// steps. Time is counted from what the log says of steps and epochs, so that it goes on over interruptions.
+import { liveTensors } from "../tensor/runtime.ts";
+import { CheckpointFiles, type Savable } from "./checkpoint-files.ts";
+import type {
+  LoggedEvent,
+  SearchEpochEvent,
+  SearchStepEvent,
+  TrainEpochEvent,
+  TrainStepEvent,
+} from "./events.ts";
+import { Interruption, isTold } from "./interruption.ts";
+import type { Progress } from "./job.ts";
+import type { Session } from "./session.ts";
+
+/** What the loop itself measures of a step and of an epoch. */
+type StepMeasured = "ms";
+type EpochMeasured = "seconds" | "stepMs" | "rssMB" | "liveTensors";
+type Without<Event, Fields extends PropertyKey> = Event extends unknown ? Omit<Event, Fields> : never;
+
+/** A step as its work tells it. */
+export type StepRecord = Without<SearchStepEvent | TrainStepEvent, StepMeasured>;
+/** An epoch as its work tells it. */
+export type EpochRecord = Without<SearchEpochEvent | TrainEpochEvent, EpochMeasured>;
+
+/** Work that goes step by step and epoch by epoch: a search or a training. */
+export interface Work extends Savable {
+  /** Names its checkpoints: `search`, `found`, `random-1`, … */
+  readonly name: string;
+  /** Its heading in the progress display. */
+  readonly title: string;
+  readonly epochs: number;
+  readonly stepsPerEpoch: number;
+  /** Finished epochs, and finished steps of the present one. */
+  readonly epoch: number;
+  readonly step: number;
+  readonly finished: boolean;
+  /** Means of the present epoch so far. */
+  figures(): { readonly loss: number; readonly accuracy: number };
+  runStep(): StepRecord;
+  /** Measures what an epoch ends with, piece by piece, and then closes it; left half way, it changes nothing. */
+  endEpoch(): Generator<void, EpochEnd>;
+  /** Whether a logged event is of this work. */
+  owns(event: SearchStepEvent | TrainStepEvent | SearchEpochEvent | TrainEpochEvent): boolean;
+  /** What the best epoch has the most of. */
+  score(epoch: EpochRecord): number;
+  /** What is logged before its first step. */
+  begin?(): void;
+}
+
+/** What an epoch ended with. */
+export interface EpochEnd {
+  readonly event: EpochRecord;
+  /** The line that people read. */
+  readonly line: string;
+}
+
+/** How a loop ended. */
+export interface LoopOutcome {
+  readonly bestEpoch: number;
+  readonly lastEpoch: EpochRecord | undefined;
+  /** Path of the checkpoint of that epoch. */
+  readonly best: string;
+  readonly seconds: number;
+}
+
+/**
+ * Runs `work` to its end, from its newest checkpoint if the run has one. When the session's signal is aborted, the
+ * step under way is finished and saved, and an {@link Interruption} thrown.
+ */
+export async function runLoop(session: Session, work: Work): Promise<LoopOutcome> {
+  const loop = new Loop(session, work);
+  try {
+    return await loop.run();
+  } finally {
+    loop.progress.stop();
+  }
+}
+
+class Loop {
+  readonly progress: Progress;
+  readonly #session: Session;
+  readonly #work: Work;
+  readonly #files: CheckpointFiles;
+  /** Milliseconds of the steps of the present epoch. */
+  #stepsMs = 0;
+  /** Seconds of the finished epochs. */
+  #seconds = 0;
+  #best = { score: Number.NEGATIVE_INFINITY, epoch: 0 };
+  #last: EpochRecord | undefined;
+  /** When the present epoch began, or would have begun had it run without a break. */
+  #epochStarted: number;
+
+  constructor(session: Session, work: Work) {
+    this.#session = session;
+    this.#work = work;
+    this.#files = new CheckpointFiles(session, work.name);
+    this.#resumeOrBegin();
+    this.#epochStarted = performance.now() - this.#stepsMs;
+    const { epoch, epochs, step, stepsPerEpoch } = work;
+    this.progress = session.reporter.progress(
+      work.title,
+      epochs * stepsPerEpoch,
+      epoch * stepsPerEpoch + step,
+    );
+  }
+
+  #resumeOrBegin(): void {
+    const { past, resumed, reporter } = this.#session;
+    const work = this.#work;
+    if (resumed?.name !== work.name) {
+      work.begin?.();
+      return;
+    }
+    this.#files.restore(work, resumed);
+    for (const event of past) this.#recall(event);
+    reporter.log(`${work.title} goes on at epoch ${work.epoch + 1}, after step ${work.step}.`);
+  }
+
+  #recall(event: LoggedEvent): void {
+    if (event.type === "search-step" || event.type === "train-step") {
+      if (this.#work.owns(event)) this.#stepsMs += event.ms;
+    } else if (event.type === "search-epoch" || event.type === "train-epoch") {
+      if (!this.#work.owns(event)) return;
+      this.#stepsMs = 0;
+      this.#seconds += event.seconds;
+      this.#isBest(event);
+    }
+  }
+
+  /** Whether `epoch`, the last one now, is the best so far and from now on the one to beat. */
+  #isBest(epoch: EpochRecord): boolean {
+    this.#last = epoch;
+    const score = this.#work.score(epoch);
+    if (!(score > this.#best.score)) return false;
+    this.#best = { score, epoch: epoch.epoch };
+    return true;
+  }
+
+  async run(): Promise<LoopOutcome> {
+    const work = this.#work;
+    while (!work.finished) {
+      while (work.step < work.stepsPerEpoch) {
+        await this.#pause();
+        this.#step();
+      }
+      await this.#endEpoch();
+    }
+    await this.#pause();
+    return {
+      bestEpoch: this.#best.epoch,
+      lastEpoch: this.#last,
+      best: this.#files.best,
+      seconds: this.#seconds,
+    };
+  }
+
+  #step(): void {
+    const work = this.#work;
+    const started = performance.now();
+    const record = work.runStep();
+    const ms = Math.round(performance.now() - started);
+    this.#stepsMs += ms;
+    this.#session.events.append({ ...record, ms });
+    this.progress.update(work.epoch * work.stepsPerEpoch + work.step, {
+      epoch: `${work.epoch + 1}/${work.epochs}`,
+      ...work.figures(),
+    });
+  }
+
+  async #endEpoch(): Promise<void> {
+    const end = this.#work.endEpoch();
+    for (;;) {
+      if (await isTold(this.#session.signal)) {
+        end.return(undefined as never);
+        this.#stop();
+      }
+      const { done, value } = end.next();
+      if (done) return this.#closeEpoch(value);
+    }
+  }
+
+  #closeEpoch({ event, line }: EpochEnd): void {
+    const now = performance.now();
+    const seconds = (now - this.#epochStarted) / 1000;
+    this.#session.events.append({
+      ...event,
+      seconds,
+      stepMs: Math.round(this.#stepsMs / this.#work.stepsPerEpoch),
+      rssMB: Math.round(process.memoryUsage().rss / 2 ** 20),
+      liveTensors: liveTensors(),
+    });
+    this.progress.line(line);
+    this.#epochStarted = now;
+    this.#stepsMs = 0;
+    this.#seconds += seconds;
+    // The best first: were it the other way round, a crash between the two would leave an older best for good.
+    if (this.#isBest(event)) this.#files.saveBest(this.#work);
+    this.#files.save(this.#work);
+  }
+
+  /** Between two steps: stops when told, saves when it is time. */
+  async #pause(): Promise<void> {
+    if (await isTold(this.#session.signal)) this.#stop();
+    if (this.#work.step > 0 && this.#files.due) this.#files.save(this.#work);
+  }
+
+  #stop(): never {
+    this.#files.save(this.#work);
+    const { run, signal } = this.#session;
+    throw new Interruption(run.path, signal?.reason);
+  }
+}
