@@ -66,13 +66,15 @@ test("a run is a folder with everything that was asked, done and found", () => {
   assert.deepEqual(
     readdirSync(inRun("first")).sort(),
     [
-      ...["checkpoints", "config.yaml", "events.jsonl", "found.safetensors", "report.json"],
+      ...["checkpoints", "config.yaml", "events.jsonl", "found.safetensors", "report.json", "run.json"],
       ...drawings,
       ...drawings.map((name) => `random-1-${name}`),
       "random-1.safetensors",
     ].sort(),
   );
-  const names = ["search", "found", "random-1"].flatMap((name) => [`${name}-best`, `${name}-last`]);
+  const names = ["search", "found", "random-1"].flatMap((name) =>
+    ["best", "last", "previous"].map((which) => `${name}-${which}`),
+  );
   assert.deepEqual(
     readdirSync(inRun("first", "checkpoints")).sort(),
     names.map((name) => `${name}.safetensors`).sort(),
@@ -314,24 +316,6 @@ test("a training that diverges ends with exit code 2, says where, and keeps what
     parseGenotype(readFileSync(inRun("diverged", "genotype.json"), "utf8")),
     (first["search"] as { genotype: unknown }).genotype,
   );
-});
-
-test("an interrupted search keeps its last epoch whole, and its cell can be derived", async () => {
-  const child = spawn(
-    process.execPath,
-    [BIN, "search", ...WITH_SETTINGS, "--name", "interrupted", "--search-epochs", "5000"],
-    { cwd: folder, stdio: ["ignore", "ignore", "pipe"] },
-  );
-  let stderr = "";
-  child.stderr.on("data", (chunk) => {
-    stderr += chunk;
-    if (/epoch 2\//.test(stderr)) child.kill("SIGINT");
-  });
-  const signal = await new Promise((resolve) => child.on("close", (_, by) => resolve(by)));
-  assert.equal(signal, "SIGINT");
-  assert.ok(loadSafetensors(inRun("interrupted", "checkpoints", "search-last.safetensors")).tensors.size > 0);
-  const epochs = eventsOf("interrupted").filter((event) => event.type === "search-epoch").length;
-  assert.equal(json(["derive", join("runs", "interrupted")])["epoch"], epochs - 1);
 });
 
 test("a run whose messages nobody reads any more goes on to its end", async () => {
