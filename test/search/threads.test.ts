@@ -1,0 +1,42 @@
+// The same seed gives the same bytes again, on one thread and on two. Between one and two the last bits differ, by
+// libtorch's operators alone (the fused cells do not differ: see the tests of the kernels).
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { findGenotype } from "../../src/genotype/published.ts";
+import type { Snapshot } from "../../src/optim/snapshot.ts";
+import { Search } from "../../src/search/search.ts";
+import { setThreads } from "../../src/tensor/runtime.ts";
+import { Training } from "../../src/train/training.ts";
+import { counted } from "../support/leak-free.ts";
+import { fingerprint, toyConfig, toyDataset } from "../support/toy-problem.ts";
+
+const dataset = toyDataset({ images: 64, size: 16 });
+// Large enough for libtorch to share the work of an operator out: it does so from 32,768 elements on.
+const large = { "search.channels": 8, "search.batchSize": 32, "train.channels": 8, "train.batchSize": 32 };
+const before = setThreads(1);
+after(() => setThreads(before));
+
+type Stepping = { runStep(): unknown; snapshot(): Snapshot; [Symbol.dispose](): void };
+const WORKS: Record<string, () => Stepping> = {
+  "search on fused kernels": () => new Search(toyConfig(large), dataset),
+  "search on libtorch's operators": () => new Search(toyConfig({ ...large, kernels: "composite" }), dataset),
+  training: () => new Training(toyConfig(large), findGenotype("DARTS_V2"), dataset),
+};
+
+for (const [name, make] of Object.entries(WORKS)) {
+  for (const threads of [1, 2]) {
+    test(
+      `${name}: two steps on ${threads} thread(s), twice, leave the same bytes`,
+      counted(() => {
+        const [first, second] = [1, 2].map(() => {
+          setThreads(threads);
+          using work = make();
+          work.runStep();
+          work.runStep();
+          return fingerprint(work);
+        });
+        assert.deepEqual(second, first);
+      }),
+    );
+  }
+}
