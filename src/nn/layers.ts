@@ -58,12 +58,17 @@ export class Conv2d extends Layer {
   }
 
   forward(x: Tensor): Tensor {
-    const { weight, bias, stride, padding, dilation, groups } = this;
+    const { weight, bias, padding, dilation, groups } = this;
+    // A 1×1 kernel reads every stride-th pixel alone: the same as taking those pixels first. libtorch 1.13 (oneDNN
+    // 2.6) must not see the stride: on two threads its gradient of the weights writes past its memory when the
+    // channels are few and the images odd in number.
+    const [height, width] = weight.shape.slice(2);
+    const pointwise = height === 1 && width === 1 && padding[0] === 0 && padding[1] === 0;
     return aten.convolution.default(
-      x,
+      pointwise ? everyNth(x, this.stride) : x,
       weight,
       bias ?? null,
-      stride,
+      pointwise ? [1, 1] : this.stride,
       padding,
       dilation,
       false,
@@ -71,6 +76,12 @@ export class Conv2d extends Layer {
       groups,
     );
   }
+}
+
+/** The pixels of `x` that a kernel of one pixel reads with that stride. */
+function everyNth(x: Tensor, [down, across]: readonly [number, number]): Tensor {
+  const rows = down === 1 ? x : aten.slice.Tensor(x, 2, 0, null, down);
+  return across === 1 ? rows : aten.slice.Tensor(rows, 3, 0, null, across);
 }
 
 /** Fully connected layer, [N, in] → [N, out]. */
