@@ -190,7 +190,10 @@ export function openEvents(path: string, onEvent: (event: LoggedEvent) => void =
       const logged: LoggedEvent = { time: new Date().toISOString(), ...event };
       const line = Buffer.from(`${JSON.stringify(logged)}\n`);
       const written = withPath("write", path, () => writeSync(file, line));
-      if (written < line.length) throw new UserError(`Cannot write ${path}: no space is left on the disk.`);
+      if (written < line.length) {
+        ftruncateSync(file, ends.at(-1) ?? 0); // half a line would glue to the next one
+        throw new UserError(`Cannot write ${path}: no space is left on the disk.`);
+      }
       ends.push((ends.at(-1) ?? 0) + line.length);
       onEvent(logged);
     },

@@ -65,7 +65,7 @@ export interface Moment {
 /** A moment drawn by `generator`: half of them just after a checkpoint's file was begun. */
 export function drawMoment(generator: Generator): Moment {
   const where = generator.uniform() < 0.5 ? "log" : "checkpoints";
-  const changes = generator.int(1, where === "log" ? 8 : 20);
+  const changes = generator.int(1, where === "log" ? 5 : 10);
   return { where, changes, milliseconds: where === "log" ? generator.int(0, 12) : 0 };
 }
 
