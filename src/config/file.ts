@@ -1,17 +1,26 @@
 // Reads settings from a YAML file and remembers the place of each key, for messages.
-import { readFileSync } from "node:fs";
 import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import { UserError } from "../errors.ts";
+import { readText } from "../files.ts";
 import { checkSettings, type Locate, type Settings, showValue } from "./check.ts";
 import { configSections } from "./keys.ts";
+import { unparsable } from "./shallow.ts";
 
 /**
  * The settings of a YAML file, checked; an empty section (`search:` with nothing below it) is allowed.
  * Throws a {@link UserError} with `file:line:column` for broken YAML, unknown keys and wrong types.
  */
 export function readSettingsFile(file: string): Settings {
+  const text = readText(file, "a YAML file of settings");
   const lines = new LineCounter();
-  const document = parseDocument(readText(file), { lineCounter: lines, prettyErrors: false });
+  const shape = unparsable(text);
+  if (shape) {
+    const before = text.slice(0, shape.at).split("\n");
+    throw new UserError(
+      `${file}:${before.length}:${before.at(-1)!.length + 1}: no settings: ${shape.problem}.`,
+    );
+  }
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const at = (offset: number) => {
     const { line, col } = lines.linePos(offset);
     return `${file}:${line}:${col}`;
@@ -38,17 +47,6 @@ function plainValue(document: Document, file: string): unknown {
     return document.toJS();
   } catch (error) {
     throw new UserError(`${file}: not valid YAML: ${(error as Error).message}. Write the values out.`);
-  }
-}
-
-function readText(file: string): string {
-  try {
-    return readFileSync(file, "utf8");
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const reason =
-      code === "ENOENT" ? "there is no such file" : code === "EISDIR" ? "it is a folder" : String(code);
-    throw new UserError(`Cannot read the configuration file ${file}: ${reason}. Expected a YAML file.`);
   }
 }
 
