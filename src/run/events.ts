@@ -5,6 +5,7 @@ import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import { readText, withPath } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
+import type { HealthEvent } from "./health.ts";
 
 /** The first event of every start of a run. */
 export interface RunStartEvent {
@@ -50,6 +51,8 @@ export interface SearchEpochEvent {
   /** skip_connect edges of the genotype of the moment. */
   readonly skipCount: { readonly normal: number; readonly reduce: number };
   readonly genotype: Genotype;
+  /** Alphas whose gradient was exactly zero in every step of the epoch. */
+  readonly deadAlphas: readonly string[];
   readonly seconds: number;
   readonly stepMs: number;
   readonly rssMB: number;
@@ -117,7 +120,8 @@ export type RunEvent =
   | TrainEpochEvent
   | DeriveEvent
   | ReportEvent
-  | ErrorEvent;
+  | ErrorEvent
+  | HealthEvent;
 
 /** An event as the log holds it: with the moment it was appended, in ISO 8601. */
 export type LoggedEvent = RunEvent & { readonly time: string };

@@ -113,6 +113,7 @@ function finish({ run, events, test }: Session, outcome: Pick<RunReport, "search
     run: run.path,
     testImages: test.count,
     testOpenedBy: test.openedBy,
+    health: readEvents(run.files.events).filter((event) => event.type === "health"),
   };
   const json = { ...report };
   events.append({ type: "report", report: json });

@@ -74,6 +74,7 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
       entropy: { normal: normal.entropy, reduce: reduce.entropy },
       skipCount: { normal: normal.skips, reduce: reduce.skips },
       genotype,
+      deadAlphas: search.deadAlphas,
       seconds: (performance.now() - epochStarted) / 1000,
       stepMs,
       rssMB: rssMB(),

@@ -5,8 +5,10 @@ import type { ImageDataset } from "../data/dataset.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { type SealedSplit, testSplit } from "../data/splits.ts";
 import { UserError } from "../errors.ts";
+import { Divergence } from "../nn/divergence.ts";
 import { checkDevice, setThreads, torchVersion } from "../tensor/runtime.ts";
 import { type EventLog, openEvents } from "./events.ts";
+import { divergenceEvent, watchHealth } from "./health.ts";
 import type { NewRunOptions, Reporter } from "./job.ts";
 import { checkConfig, checkData } from "./preflight.ts";
 import { createRun, type RunFolder } from "./run-folder.ts";
@@ -58,8 +60,9 @@ export async function inNewRun<T>(
   const data = await loadData(config, reporter);
   checkData(config, data.dataset, plan);
   const run = createRun({ config, root, name, label: preset });
+  const report = (line: string) => reporter.log(line);
   reporter.log(`Run folder: ${run.path}`);
-  const events = openEvents(run.files.events);
+  const events = watchHealth(openEvents(run.files.events), report);
   try {
     events.append({
       type: "run-start",
@@ -86,6 +89,7 @@ export async function inNewRun<T>(
 /** A disk too full for this event as well must not hide what went wrong first. */
 function logError(events: EventLog, error: unknown): void {
   try {
+    if (error instanceof Divergence) events.append(divergenceEvent(error));
     events.append({ type: "error", message: (error as Error).message });
   } catch {}
 }
