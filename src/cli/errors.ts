@@ -1,7 +1,7 @@
 // What a person sees when something goes wrong, and the exit code that a script sees.
 import { CommanderError, type Command as Parser } from "commander";
 import { nearest } from "../config/nearest.ts";
-import { UserError } from "../errors.ts";
+import { outOfMemory, UserError } from "../errors.ts";
 
 /** Exit code for a mistake that the user can mend. */
 const MISTAKE = 2;
@@ -9,14 +9,15 @@ const MISTAKE = 2;
 const FAULT = 1;
 
 /**
- * Writes the error to stderr and returns the exit code. Stack traces only with DARTS_DEBUG=1.
+ * Writes what was thrown to stderr and returns the exit code. Stack traces only with DARTS_DEBUG=1.
  * `program` and `command` let an unknown flag name the nearest one.
  */
 export function reportError(
-  error: unknown,
+  thrown: unknown,
   program: Parser | undefined,
   command: string | undefined,
 ): number {
+  const error = outOfMemory(thrown) ?? thrown;
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0; // help and version end this way
     const help = command ? `darts ${command} --help` : "darts --help";

@@ -46,10 +46,10 @@ const CLEAR_LINE = "\r\u001b[2K";
 
 /** Starts a display; the time left is estimated from the mean speed so far. */
 export function createProgress({ title, total, enabled }: ProgressOptions): Progress {
-  const started = Date.now();
+  const started = performance.now();
   let done = 0;
   const left = () =>
-    done > 0 ? formatSeconds(((Date.now() - started) / 1000 / done) * (total - done)) : "?";
+    done > 0 ? formatSeconds(((performance.now() - started) / 1000 / done) * (total - done)) : "?";
   const bar = enabled ? createBar(title) : undefined;
   bar?.start(total, 0, { figures: "", left: "?" });
   return {

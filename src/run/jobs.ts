@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
-import { formatPython } from "../genotype/parse.ts";
+import { checkGenotype, formatPython } from "../genotype/parse.ts";
 import { scope } from "../tensor/scope.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { createNetwork } from "../train/training.ts";
@@ -79,7 +79,7 @@ export async function deriveCommand({ run: path, epoch }: DeriveOptions): Promis
   const run = openRun(path);
   const epochs = readEvents(run.files.events).filter((event) => event.type === "search-epoch");
   const chosen = findEpoch(epochs, epoch, path);
-  const { genotype } = chosen;
+  const genotype = checkGenotype(chosen.genotype);
   await saveGenotype(run, genotype, epoch === undefined ? "" : `epoch-${epoch}-`);
   const { normal, reduce } = genotype;
   return {

@@ -42,6 +42,16 @@ export interface CreateRunOptions {
   readonly label?: string;
 }
 
+/**
+ * Makes the folder that holds the runs, and throws a {@link UserError} when that is impossible, or when `name` is no
+ * name or is taken: known before the data are loaded.
+ */
+export function preparePlace(root: string, name: string | undefined): void {
+  if (name !== undefined) checkName(name);
+  makeFolder(root);
+  if (name !== undefined) refuseTaken(join(root, name));
+}
+
 /** Makes a fresh run folder with its config.yaml; throws a {@link UserError} when the name is taken. */
 export function createRun({ config, root = "runs", name, label }: CreateRunOptions): RunFolder {
   if (name !== undefined) checkName(name);
@@ -135,7 +145,13 @@ function claimDated(root: string, label: string): string {
 }
 
 function claim(path: string): string {
-  if (tryMake(path) || (isFolder(path) && readdirSync(path).length === 0)) return path;
+  if (!tryMake(path)) refuseTaken(path);
+  return path;
+}
+
+/** An empty folder may be taken. */
+function refuseTaken(path: string): void {
+  if (!existsSync(path) || (isFolder(path) && readdirSync(path).length === 0)) return;
   throw new UserError(
     `${path} is already there. Results are never overwritten: choose another --name, or move that folder away.`,
   );

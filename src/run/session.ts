@@ -4,14 +4,14 @@ import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { type SealedSplit, testSplit } from "../data/splits.ts";
-import { UserError } from "../errors.ts";
+import { outOfMemory, UserError } from "../errors.ts";
 import { Divergence } from "../nn/divergence.ts";
 import { checkDevice, setThreads, torchVersion } from "../tensor/runtime.ts";
 import { type EventLog, openEvents } from "./events.ts";
 import { divergenceEvent, watchHealth } from "./health.ts";
 import type { NewRunOptions, Reporter } from "./job.ts";
 import { checkConfig, checkData } from "./preflight.ts";
-import { createRun, type RunFolder } from "./run-folder.ts";
+import { createRun, preparePlace, type RunFolder } from "./run-folder.ts";
 
 /** The data of a configuration, its test images apart and sealed. */
 export interface SessionData {
@@ -54,6 +54,7 @@ export async function inNewRun<T>(
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   // Everything that can be wrong with the input is found before a folder is made.
+  preparePlace(root, name);
   const plan = { searches: command !== "train", trains: command !== "search" };
   checkConfig(config, plan);
   const threads = prepareRuntime(config);
@@ -90,7 +91,7 @@ export async function inNewRun<T>(
 function logError(events: EventLog, error: unknown): void {
   try {
     if (error instanceof Divergence) events.append(divergenceEvent(error));
-    events.append({ type: "error", message: (error as Error).message });
+    events.append({ type: "error", message: (outOfMemory(error) ?? (error as Error)).message });
   } catch {}
 }
 
