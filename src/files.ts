@@ -152,7 +152,7 @@ function writeAll(file: number, bytes: Uint8Array): void {
 }
 
 /** Makes the rename itself last; file systems that cannot flush a folder (some network ones) are let be. */
-function flushFolder(path: string): void {
+export function flushFolder(path: string): void {
   try {
     const folder = openSync(path, "r");
     try {

@@ -1,5 +1,5 @@
 // Room on the disk for the cache: asked for before a download, and named when it runs out.
-import { statfsSync } from "node:fs";
+import { rmSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { UserError } from "../errors.ts";
 import { makeFolders, reasonOf, writeAtomic } from "../files.ts";
@@ -12,6 +12,15 @@ export function writeCached(path: string, content: Uint8Array | string): void {
   } catch (error) {
     // The general message of writeAtomic knows nothing of the cache; its cause is the system's own error.
     throw writeError((error as Error).cause ?? error, path, content.length);
+  }
+}
+
+/** Removes a file of the cache, if it is there; errors say how to move the cache. */
+export function removeCached(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw writeError(error, path, 0);
   }
 }
 

@@ -30,8 +30,9 @@ export async function ensureDownloaded(source: Source, folder: string, report: R
   requireSpace(folder, source.diskBytes);
   removeAbandoned(folder);
   report(`Downloading ${megabytes(source.bytes)} (${source.title}) to ${folder}`);
-  const temporary = mkdtempSync(join(folder, `.fetch-${process.pid}-`));
+  let temporary: string | undefined;
   try {
+    temporary = mkdtempSync(join(folder, `.fetch-${process.pid}-`));
     await source.fetch(temporary);
     for (const { name, sha256 } of source.files) await requireChecksum(join(temporary, name), sha256, source);
     for (const { name } of source.files) renameSync(join(temporary, name), join(folder, name));
@@ -40,7 +41,7 @@ export async function ensureDownloaded(source: Source, folder: string, report: R
     if (!(known instanceof UserError)) throw known;
     throw new UserError(`${known.message}\nOtherwise, ${source.otherwise}.`, { cause: error });
   } finally {
-    rmSync(temporary, { recursive: true, force: true });
+    if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
   }
 }
 

@@ -1,12 +1,12 @@
 // The processed form of a data set in the cache: images and labels as plain bytes, and a manifest.
 // The manifest is written last and removed first: where it lies, the rest was once whole. Checksums are
 // compared at every start all the same: they cost 0.1 s for CIFAR-10, and a damaged image costs a search.
-import { existsSync, readFileSync, rmSync, statSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { sha256 } from "./checksum.ts";
 import { type ImageDataset, type ImageSet, plainBytes } from "./dataset.ts";
-import { writeCached } from "./disk.ts";
+import { removeCached, writeCached } from "./disk.ts";
 
 /** What lies in the cache: a whole data set, nothing, or something damaged and why. */
 export type Stored =
@@ -38,7 +38,7 @@ const MANIFEST = "manifest.json";
 /** Writes the processed form of `dataset` into `folder`; it has at most 256 classes. */
 export function storeDataset(folder: string, dataset: ImageDataset): void {
   const { name, classes, mean, std } = dataset;
-  rmSync(join(folder, MANIFEST), { force: true });
+  removeCached(join(folder, MANIFEST));
   const train = storeSplit(folder, "train", dataset.train);
   const test = storeSplit(folder, "test", dataset.test);
   const manifest = { format: 1, name, classes, mean, std, train, test };

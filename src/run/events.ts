@@ -5,6 +5,7 @@ import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import { readText, withPath } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
+import { openPieces, PIECE_BYTES, piecePaths } from "./event-pieces.ts";
 import type { HealthEvent } from "./health.ts";
 
 /** The first event of every start of a run. */
@@ -132,20 +133,24 @@ export interface EventLog {
   close(): void;
 }
 
-/** Opens a log for appending, making it if need be; a line torn by a crash is taken off first. */
-export function openEvents(path: string): EventLog {
+/**
+ * Opens a log for appending, making it if need be; a line torn by a crash is taken off first. A log above
+ * `pieceBytes` goes on in a new piece.
+ */
+export function openEvents(
+  path: string,
+  { pieceBytes = PIECE_BYTES }: { pieceBytes?: number } = {},
+): EventLog {
   mendTail(path);
-  const file = withPath("open", path, () => openSync(path, "a"));
+  const pieces = openPieces(path, pieceBytes);
   let open = true;
   return {
     append(event) {
       if (!open) throw new Error(`The event log ${path} is closed: ${event.type} cannot be appended.`);
-      const line = Buffer.from(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
-      const written = withPath("write", path, () => writeSync(file, line));
-      if (written < line.length) throw new UserError(`Cannot write ${path}: no space is left on the disk.`);
+      pieces.append(Buffer.from(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`));
     },
     close() {
-      if (open) closeSync(file);
+      if (open) pieces.close();
       open = false;
     },
   };
@@ -153,14 +158,20 @@ export function openEvents(path: string): EventLog {
 
 /** The events of a log in order; a torn last line is left out, any other broken line is an error. */
 export function readEvents(path: string): LoggedEvent[] {
+  const pieces = piecePaths(path);
+  return pieces.flatMap((piece, i) => readPiece(piece, i === pieces.length - 1));
+}
+
+function readPiece(path: string, isLast: boolean): LoggedEvent[] {
   const lines = readText(path, "an event log").split("\n");
   return lines.flatMap((line, index) => {
     if (line === "") return [];
     const event = parseEvent(line);
     if (event) return [event];
-    if (index === lines.length - 1) return [];
+    if (isLast && index === lines.length - 1) return [];
     throw new UserError(
-      `${path}:${index + 1}: expected a JSON object with "type" and "time", got ${line.slice(0, 60)}`,
+      `${path}:${index + 1}: expected a JSON object with "type" and "time", got ${line.slice(0, 60)}. ` +
+        "Take the line out, or use a copy of the log.",
     );
   });
 }
