@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import type { FuzzOrder, FuzzResult } from "./worker.ts";
 
 /** No input may take longer than this, on a busy machine and with everything that the thread starts with. */
-const STUCK_MS = 20_000;
+const STUCK_MS = 60_000;
 /** What the process may grow by: several images of the largest size, far from what a bomb would take. */
 const MOST_GROWTH_MB = 700;
 
