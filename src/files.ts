@@ -12,7 +12,7 @@ import {
   statSync,
   writeSync,
 } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { UserError } from "./errors.ts";
 
 /** What a file is written from: a text, bytes, or several pieces one after the other. */
@@ -47,9 +47,28 @@ export function removeHalfWritten(folder: string): void {
     if (name.endsWith(".tmp")) rmSync(join(folder, name), { force: true });
 }
 
-/** Makes a folder and its parents. */
+/** Makes a folder and its parents; a {@link UserError} names the path where that is impossible. */
 export function makeFolder(path: string): void {
-  withPath("make the folder", path, () => mkdirSync(path, { recursive: true }));
+  withPath("make the folder", path, () => makeFolders(path));
+}
+
+/**
+ * Makes a folder and its parents. Node's own recursive mkdir tries for ever where a file system takes no new
+ * folders and says ENOENT (/proc).
+ */
+export function makeFolders(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === "EEXIST" && isFolder(path)) return;
+    const parent = dirname(resolve(path));
+    if (code !== "ENOENT") throw error;
+    if (existsSync(parent))
+      throw Object.assign(new Error("no folder can be made", { cause: error }), { code: "ENOTSUP" });
+    makeFolders(parent);
+    makeFolders(path);
+  }
 }
 
 /** The text of a file; a {@link UserError} names the path and what it should have been. */
@@ -59,7 +78,11 @@ export function readText(path: string, what = "a text file"): string {
 
 /** The bytes of a file; a {@link UserError} names the path and what it should have been. */
 export function readBytes(path: string, what = "a file"): Uint8Array {
-  return withPath(`read (expected ${what})`, path, () => readFileSync(path));
+  return withPath(`read (expected ${what})`, path, () => {
+    // A device such as /dev/zero has no end.
+    if (statSync(path).isCharacterDevice()) throw Object.assign(new Error("a device"), { code: "DEVICE" });
+    return readFileSync(path);
+  });
 }
 
 /** The value in a JSON file; a {@link UserError} names the path when it is missing or not JSON. */
@@ -74,7 +97,7 @@ export function readJson(path: string, what = "a JSON file"): unknown {
 
 /** Whether there is a folder at `path`. */
 export function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false;
+  return withPath("look at", path, () => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false);
 }
 
 /** Runs a file operation; what the user can mend becomes a {@link UserError} with the path and the remedy. */
@@ -82,11 +105,16 @@ export function withPath<T>(verb: string, path: string, operation: () => T): T {
   try {
     return operation();
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const reason = code === undefined ? undefined : REASONS[code];
+    const reason = reasonOf(error);
     if (reason === undefined) throw error;
     throw new UserError(`Cannot ${verb} ${path}: ${reason}`, { cause: error });
   }
+}
+
+/** What a file system's error means and what to do, where the user can mend it. */
+export function reasonOf(error: unknown): string | undefined {
+  const code = (error as NodeJS.ErrnoException | null)?.code;
+  return code === undefined ? undefined : REASONS[code];
 }
 
 const REASONS: Readonly<Record<string, string>> = {
@@ -95,8 +123,15 @@ const REASONS: Readonly<Record<string, string>> = {
   EROFS: "the file system is read-only. Choose another place.",
   ENOSPC: "no space is left on the disk. Free some and try again.",
   EDQUOT: "the disk quota is used up. Free some space and try again.",
+  EFBIG: "a file may not get so large here. Raise the limit (ulimit -f) or choose another place.",
+  EIO: "the disk reported an error. Check it, or choose another place.",
+  ENOTSUP: "this file system takes no new folders. Choose another place.",
+  ELOOP: "its links lead back to themselves. Name the file itself.",
+  ERR_FS_FILE_TOO_LARGE: "it is larger than 2 GiB, more than is read at once.",
+  ERR_INVALID_ARG_VALUE: "it is no path.",
   ENOENT: "there is no such file or folder.",
   ENOTDIR: "a part of the path is a file, not a folder.",
+  DEVICE: "it is a device, not a file.",
   EISDIR: "it is a folder, not a file.",
   EEXIST: "a file of that name is in the way.",
   ENAMETOOLONG: "the name is too long. Choose a shorter one.",
@@ -126,7 +161,7 @@ function writeAll(file: number, bytes: Uint8Array): void {
 }
 
 /** Makes the rename itself last; file systems that cannot flush a folder (some network ones) are let be. */
-function flushFolder(path: string): void {
+export function flushFolder(path: string): void {
   try {
     const folder = openSync(path, "r");
     try {

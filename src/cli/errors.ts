@@ -2,7 +2,7 @@
 import { basename, relative } from "node:path";
 import { CommanderError, type Command as Parser } from "commander";
 import { nearest } from "../config/nearest.ts";
-import { UserError } from "../errors.ts";
+import { outOfMemory, UserError } from "../errors.ts";
 import type { Interruption } from "../run/interruption.ts";
 import { signalExitCode } from "./signals.ts";
 
@@ -12,14 +12,15 @@ const MISTAKE = 2;
 const FAULT = 1;
 
 /**
- * Writes the error to stderr and returns the exit code. Stack traces only with DARTS_DEBUG=1.
+ * Writes what was thrown to stderr and returns the exit code. Stack traces only with DARTS_DEBUG=1.
  * `program` and `command` let an unknown flag name the nearest one.
  */
 export function reportError(
-  error: unknown,
+  thrown: unknown,
   program: Parser | undefined,
   command: string | undefined,
 ): number {
+  const error = outOfMemory(thrown) ?? thrown;
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0; // help and version end this way
     const help = command ? `darts ${command} --help` : "darts --help";

@@ -1,42 +1,52 @@
-// Reads settings from a YAML file and remembers the line of each key, for messages.
-import { readFileSync } from "node:fs";
-import { isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
+// Reads settings from a YAML file and remembers the place of each key, for messages.
+import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import { UserError } from "../errors.ts";
+import { readText } from "../files.ts";
 import { checkSettings, type Locate, type Settings, showValue } from "./check.ts";
 import { configSections } from "./keys.ts";
+import { unparsable } from "./shallow.ts";
 
 /**
  * The settings of a YAML file, checked; an empty section (`search:` with nothing below it) is allowed.
- * Throws a {@link UserError} with `file:line` for a missing file, broken YAML, unknown keys, wrong types.
+ * Throws a {@link UserError} with `file:line:column` for broken YAML, unknown keys and wrong types.
  */
 export function readSettingsFile(file: string): Settings {
+  const text = readText(file, "a YAML file of settings");
   const lines = new LineCounter();
-  const document = parseDocument(readText(file), { lineCounter: lines, prettyErrors: false });
+  const shape = unparsable(text);
+  if (shape) {
+    const before = text.slice(0, shape.at).split("\n");
+    throw new UserError(
+      `${file}:${before.length}:${before.at(-1)!.length + 1}: no settings: ${shape.problem}.`,
+    );
+  }
+  const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
+  const at = (offset: number) => {
+    const { line, col } = lines.linePos(offset);
+    return `${file}:${line}:${col}`;
+  };
   const problem = document.errors[0] ?? document.warnings[0];
-  if (problem)
-    throw new UserError(`${file}:${lines.linePos(problem.pos[0]).line}: not valid YAML: ${problem.message}`);
+  if (problem) throw new UserError(`${at(problem.pos[0])}: not valid YAML: ${problem.message}`);
 
-  const content: unknown = document.toJS();
+  const content = plainValue(document, file);
   if (content === null) return {};
   if (typeof content !== "object" || Array.isArray(content)) {
     throw new UserError(
-      `${file}:1: expected keys with values (for example "seed: 2"), got ${showValue(content)}.`,
+      `${at(document.contents?.range?.[0] ?? 0)}: expected keys with values (for example "seed: 2"), got ${showValue(content)}.`,
     );
   }
   const settings = dropEmptySections(content as Settings, document.contents);
-  const locate: Locate = (path) => `${file}:${lines.linePos(offsetOf(document.contents, path)).line}`;
+  const locate: Locate = (path) => at(offsetOf(document.contents, path));
   checkSettings(settings, locate);
   return settings;
 }
 
-function readText(file: string): string {
+/** The parser stops aliases that stand for millions of nodes (a "billion laughs"). */
+function plainValue(document: Document, file: string): unknown {
   try {
-    return readFileSync(file, "utf8");
+    return document.toJS();
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    const reason =
-      code === "ENOENT" ? "there is no such file" : code === "EISDIR" ? "it is a folder" : String(code);
-    throw new UserError(`Cannot read the configuration file ${file}: ${reason}. Expected a YAML file.`);
+    throw new UserError(`${file}: not valid YAML: ${(error as Error).message}. Write the values out.`);
   }
 }
 

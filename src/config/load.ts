@@ -6,6 +6,7 @@ import { readSettingsFile } from "./file.ts";
 import { type ConfigKey, configKey, configSections, flagOf } from "./keys.ts";
 import { findPreset } from "./presets.ts";
 import { type Config, configSchema } from "./schema.ts";
+import { unparsable } from "./shallow.ts";
 
 /** Where settings come from; each source is optional. */
 export interface ConfigSources {
@@ -68,6 +69,7 @@ function readValue(key: ConfigKey, text: string): unknown {
 }
 
 function parseYaml(text: string): unknown {
+  if (unparsable(text)) return text;
   try {
     return parse(text, { logLevel: "silent" });
   } catch {

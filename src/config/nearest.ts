@@ -8,8 +8,11 @@ export function nearest(name: string, candidates: Iterable<string>): string | un
   let best: string | undefined;
   let bestDistance = Number.POSITIVE_INFINITY;
   for (const candidate of candidates) {
+    // So many letters are added or missing at least: long garbage is not compared letter by letter.
+    const longest = Math.max(name.length, candidate.length);
+    if (Math.abs(name.length - candidate.length) > Math.max(1, longest / 2)) continue;
     const distance = editDistance(name.toLowerCase(), candidate.toLowerCase());
-    if (distance < bestDistance && distance <= Math.max(1, Math.max(name.length, candidate.length) / 2)) {
+    if (distance < bestDistance && distance <= Math.max(1, longest / 2)) {
       best = candidate;
       bestDistance = distance;
     }

@@ -1,10 +1,10 @@
 // The forms in which the ten-class CIFAR images are passed around (Krizhevsky 2009), five training batches
 // and one test batch each: the official binary and Python versions, and PNG sheets.
-import { decode } from "fast-png";
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import type { ImageSet } from "./dataset.ts";
 import { readPickle } from "./pickle.ts";
+import { decodePng } from "./png.ts";
 
 const SIDE = 32;
 const PLANE = SIDE * SIDE;
@@ -91,7 +91,12 @@ function readPython(bytes: Uint8Array, where: string): Batch {
       `${where} holds no data [count, ${PIXELS}] with as many labels. Unpack the archive again.`,
     );
   }
-  return { images: data.data, labels: Uint8Array.from(labels, Number) };
+  const wrong = labels.findIndex(
+    (label) => !Number.isInteger(label) || Number(label) < 0 || Number(label) > 255,
+  );
+  if (wrong >= 0)
+    throw new UserError(`${where}: label ${wrong} is no number of a class. Unpack the archive again.`);
+  return { images: data.data, labels: Uint8Array.from(labels as number[]) };
 }
 
 /** PNG sheets: each row of a sheet is one image in (row, column, channel) order; labels lie beside them. */
@@ -101,13 +106,7 @@ function sheetReader(files: ReadonlyMap<string, Uint8Array>, where: string) {
     return bytes === undefined ? [] : readable(`${where}: ${name}`, () => parseLabels(bytes));
   });
   return (bytes: Uint8Array, name: string): Batch => {
-    const {
-      width,
-      height: count,
-      channels,
-      depth,
-      data,
-    } = readable(name, () => decode(bytes, { checkCrc: true }));
+    const { width, height: count, channels, depth, data } = readable(name, () => decodePng(bytes));
     if (width !== PLANE || channels !== 3 || depth !== 8) {
       throw new UserError(
         `${name} is ${width} pixels wide with ${channels} channels of ${depth} bits; expected ${PLANE}, 3 and 8.`,

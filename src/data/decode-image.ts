@@ -1,9 +1,13 @@
 // PNG and JPEG files as bytes of one (grey) or three (RGB) channels. 16-bit values keep their high half.
 // Alpha is dropped, not blended: what most training code does, so that results compare.
-import { convertIndexedToRgb, type DecodedPng, decode as decodePng } from "fast-png";
+import { convertIndexedToRgb, type DecodedPng } from "fast-png";
 import { decode as decodeJpeg } from "jpeg-js";
 import { UserError } from "../errors.ts";
+import { decodePng, MOST_PIXELS } from "./png.ts";
 import type { Pixels } from "./resize.ts";
+
+/** Progressive images have about ten. */
+const MOST_SCANS = 100;
 
 /** Reads the PNG or JPEG `bytes`, recognised by their content; `where` names the file in errors. */
 export function decodeImage(bytes: Uint8Array, where: string): Pixels {
@@ -21,7 +25,7 @@ export function decodeImage(bytes: Uint8Array, where: string): Pixels {
 }
 
 function fromPng(bytes: Uint8Array): Pixels {
-  const png = decodePng(bytes, { checkCrc: true });
+  const png = decodePng(bytes);
   const { width, height } = png;
   if (png.palette) {
     // Entries have a fourth number when the palette has transparency.
@@ -54,7 +58,13 @@ function withoutAlpha(width: number, height: number, data: Uint8Array, from: num
 
 function fromJpeg(bytes: Uint8Array): Pixels {
   const components = requireWholeJpeg(bytes);
-  const options = { useTArray: true, formatAsRGBA: false, tolerantDecoding: false } as const;
+  requireFewScans(bytes);
+  const options = {
+    useTArray: true,
+    formatAsRGBA: false,
+    tolerantDecoding: false,
+    maxResolutionInMP: MOST_PIXELS / 1e6,
+  } as const;
   const { width, height, data } = decodeJpeg(bytes, options);
   // The decoder repeats grey three times.
   return components === 1
@@ -83,6 +93,14 @@ function requireWholeJpeg(bytes: Uint8Array): number {
     }
   }
   throw new Error("the file is cut: its end is missing");
+}
+
+/** Each scan walks over all pixels: a few kilobytes of empty scans would keep the decoder busy for hours. */
+function requireFewScans(bytes: Uint8Array): void {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  let scans = 0;
+  for (let at = 0; at >= 0 && scans <= MOST_SCANS; scans++) at = buffer.indexOf("ffda", at + 1, "hex");
+  if (scans > MOST_SCANS) throw new Error(`it has more than ${MOST_SCANS} scans`);
 }
 
 /** The first `to` of every `from` values. */

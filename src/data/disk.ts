@@ -1,13 +1,13 @@
 // Room on the disk for the cache: asked for before a download, and named when it runs out.
-import { mkdirSync, statfsSync } from "node:fs";
+import { rmSync, statfsSync } from "node:fs";
 import { dirname } from "node:path";
 import { UserError } from "../errors.ts";
-import { writeAtomic } from "../files.ts";
+import { makeFolders, reasonOf, writeAtomic } from "../files.ts";
 
 /** Writes a file of the cache, whole or not at all, making its folder; errors say how to move the cache. */
 export function writeCached(path: string, content: Uint8Array | string): void {
   try {
-    mkdirSync(dirname(path), { recursive: true });
+    makeFolders(dirname(path));
     writeAtomic(path, content);
   } catch (error) {
     // The general message of writeAtomic knows nothing of the cache; its cause is the system's own error.
@@ -15,8 +15,17 @@ export function writeCached(path: string, content: Uint8Array | string): void {
   }
 }
 
+/** Removes a file of the cache, if it is there; errors say how to move the cache. */
+export function removeCached(path: string): void {
+  try {
+    rmSync(path, { force: true });
+  } catch (error) {
+    throw writeError(error, path, 0);
+  }
+}
+
 /**
- * A full disk or a forbidden folder as a {@link UserError}; any other error as it is.
+ * What a file system refused as a {@link UserError} that says how to move the cache; any other error as it is.
  * @param bytes how many bytes were to be written
  */
 export function writeError(error: unknown, path: string, bytes: number): unknown {
@@ -33,13 +42,18 @@ export function writeError(error: unknown, path: string, bytes: number): unknown
       cause: error,
     });
   }
-  return error;
+  const reason = reasonOf(error);
+  return reason === undefined
+    ? error
+    : new UserError(`Cannot write ${path}: ${reason} The environment variable DARTS_CACHE moves the cache.`, {
+        cause: error,
+      });
 }
 
 /** Throws a {@link UserError} when the disk of `folder` has less than `bytes` free; makes the folder. */
 export function requireSpace(folder: string, bytes: number): void {
   try {
-    mkdirSync(folder, { recursive: true });
+    makeFolders(folder);
   } catch (error) {
     throw writeError(error, folder, bytes);
   }

@@ -39,8 +39,9 @@ export async function ensureDownloaded(
   requireSpace(folder, source.diskBytes);
   removeAbandoned(folder);
   report(`Downloading ${megabytes(source.bytes)} (${source.title}) to ${folder}`);
-  const temporary = mkdtempSync(join(folder, `.fetch-${process.pid}-`));
+  let temporary: string | undefined;
   try {
+    temporary = mkdtempSync(join(folder, `.fetch-${process.pid}-`));
     await source.fetch(temporary, signal);
     for (const { name, sha256 } of source.files) await requireChecksum(join(temporary, name), sha256, source);
     for (const { name } of source.files) renameSync(join(temporary, name), join(folder, name));
@@ -50,7 +51,7 @@ export async function ensureDownloaded(
     if (!(known instanceof UserError)) throw known;
     throw new UserError(`${known.message}\nOtherwise, ${source.otherwise}.`, { cause: error });
   } finally {
-    rmSync(temporary, { recursive: true, force: true });
+    if (temporary !== undefined) rmSync(temporary, { recursive: true, force: true });
   }
 }
 

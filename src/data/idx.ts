@@ -1,10 +1,15 @@
 // IDX, the format of MNIST (LeCun, Cortes, Burges): two zero bytes, a type byte, the number of dimensions,
 // each dimension as a big-endian 32-bit integer, then the elements. Only unsigned bytes (type 8) are read.
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { gunzipSync } from "node:zlib";
+import { constants, gunzipSync } from "node:zlib";
 import { UserError } from "../errors.ts";
+import { readBytes } from "../files.ts";
 import { type ImageSet, plainBytes } from "./dataset.ts";
+
+/** Node's own limit for a buffer read at once is the same. */
+const MOST_BYTES = 2 ** 31 - 1;
+const MOST_FOREIGN_BYTES = 2 ** 24;
 
 /** The names of the four files, in the order: training images and labels, test images and labels. */
 export const IDX_FILES = [
@@ -76,14 +81,36 @@ function readPair(imagesPath: string, labelsPath: string): ImageSet {
   return { images: images.data, labels: labels.data, count, channels: 1, height, width };
 }
 
+/** The bytes of a file, unpacked if it is compressed, but never to more than its header announces. */
 function contents(path: string): Uint8Array {
-  const bytes = readFileSync(path);
-  if (!path.endsWith(".gz")) return bytes;
+  const bytes = readBytes(path, "an IDX file");
+  return path.endsWith(".gz") ? unpackIdx(bytes, path) : bytes;
+}
+
+/** Unpacks a compressed IDX file; `where` names it in errors. */
+export function unpackIdx(bytes: Uint8Array, where: string): Uint8Array {
   try {
-    return gunzipSync(bytes);
+    // A kilobyte unpacks to a megabyte at most, and holds the header.
+    const start = gunzipSync(bytes.subarray(0, 1024), { finishFlush: constants.Z_SYNC_FLUSH });
+    const most = announcedBytes(start);
+    if (most > MOST_BYTES) throw new Error(`it announces ${most} bytes, at most ${MOST_BYTES} are read`);
+    return gunzipSync(bytes, { maxOutputLength: Math.max(most, 1) });
   } catch (error) {
-    throw new UserError(`${path} is not a whole .gz file (${(error as Error).message}). Fetch it again.`, {
+    const { code, message } = error as NodeJS.ErrnoException;
+    const reason = code === "ERR_BUFFER_TOO_LARGE" ? "it unpacks to more than its header announces" : message;
+    throw new UserError(`${where} is not a whole .gz file of IDX (${reason}). Fetch it again.`, {
       cause: error,
     });
   }
+}
+
+/** Bytes of the whole file by its header; what is no IDX file may have as many as a header has, to be told as such. */
+function announcedBytes(start: Uint8Array): number {
+  const view = new DataView(start.buffer, start.byteOffset, start.byteLength);
+  const dimensions = start.length >= 4 ? start[3] : 0;
+  const header = 4 + 4 * dimensions;
+  if (start.length < header || start[0] !== 0 || start[1] !== 0) return MOST_FOREIGN_BYTES;
+  let size = 1;
+  for (let i = 0; i < dimensions; i++) size *= view.getUint32(4 + 4 * i);
+  return header + size;
 }

@@ -1,9 +1,10 @@
 // Images of one's own: `train/<class>/*.png|jpg|jpeg` and `test/<class>/…`, or only `<class>/…`, of which a
 // fifth of each class becomes the test split. Everything is decoded into memory, resized where asked.
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync, readFileSync, statSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { extname, join } from "node:path";
 import { UserError } from "../errors.ts";
+import { readBytes } from "../files.ts";
 import type { ImageDataset, ImageSet } from "./dataset.ts";
 import { decodeImage } from "./decode-image.ts";
 import { megabytes } from "./disk.ts";
@@ -163,7 +164,7 @@ function visible(folder: string): string[] {
 
 /** Reads files into one block; the first training image says the channels and, where not asked, the size. */
 function createReader(first: string, imageSize: number | null) {
-  const model = decodeImage(readFileSync(first), first);
+  const model = decodeImage(readBytes(first, "an image"), first);
   const { channels } = model;
   if (imageSize === null && model.width !== model.height) {
     throw new UserError(
@@ -179,7 +180,7 @@ function createReader(first: string, imageSize: number | null) {
       const images = new Uint8Array(count * size);
       const labels = classes <= 256 ? new Uint8Array(count) : new Uint16Array(count);
       for (const [n, { path, label }] of files.entries()) {
-        const pixels = decodeImage(readFileSync(path), path);
+        const pixels = decodeImage(readBytes(path, "an image"), path);
         requireAlike(pixels, path, imageSize);
         resizeInto(pixels, side, images, n * size);
         labels[n] = label;

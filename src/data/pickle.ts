@@ -31,6 +31,8 @@ export function readPickle(bytes: Uint8Array): PickleValue {
 }
 
 const STOP = 46;
+/** A CIFAR batch holds one. */
+const MOST_ARRAYS = 16;
 
 /** The instructions of such pickles by their code; the names are those of Python's pickletools. */
 const INSTRUCTIONS: Readonly<Record<number, (reader: Reader) => void>> = {
@@ -67,6 +69,7 @@ const INSTRUCTIONS: Readonly<Record<number, (reader: Reader) => void>> = {
 
 class Reader {
   private at = 0;
+  private arrays = 0;
   private stack: Item[] = [];
   private readonly marks: Item[][] = [];
   private readonly memo = new Map<number, Item>();
@@ -92,7 +95,11 @@ class Reader {
     const object = this.top();
     if (!isPending(object) || object.kind === "global")
       throw new PickleError("it sets the state of no array");
-    if (object.kind === "array") object.value = arrayFrom(state);
+    if (object.kind !== "array") return;
+    // Both limits keep the bytes copied below those of the file.
+    if (object.value !== undefined || ++this.arrays > MOST_ARRAYS)
+      throw new PickleError("it holds too many arrays");
+    object.value = arrayFrom(state);
   }
 
   append(items: Item[]): void {
@@ -188,7 +195,8 @@ function construct([callable, args]: Item[]): Item {
     case "numpy._core.multiarray._reconstruct": // numpy 2
       return { kind: "array" };
     case "numpy.dtype":
-      return { kind: "dtype", code: String(args[0]) };
+      if (typeof args[0] === "string") return { kind: "dtype", code: args[0] };
+      break;
     case "_codecs.encode":
       // Latin-1 text whose characters are the bytes: already the form that strings have here.
       if (typeof args[0] === "string") return args[0];
@@ -199,8 +207,10 @@ function construct([callable, args]: Item[]): Item {
 /** State of a numpy array: (version, shape, dtype, in Fortran order, bytes). */
 function arrayFrom(state: Item): ByteArray {
   const [, shape, dtype, fortran, raw] = Array.isArray(state) ? state : [];
-  const sizes = Array.isArray(shape) ? shape.map(Number) : [];
+  const sizes = Array.isArray(shape) ? shape.filter((size) => typeof size === "number") : [];
   if (
+    !Array.isArray(shape) ||
+    sizes.length !== shape.length ||
     !isPending(dtype) ||
     dtype.kind !== "dtype" ||
     !/^[|<]?u1$/.test(dtype.code) ||
@@ -228,11 +238,22 @@ function isPending(item: Item | undefined): item is Pending {
   return typeof item === "object" && item !== null && "kind" in item;
 }
 
-/** Replaces arrays by their bytes; what was never completed is an error. */
-function finished(item: Item): PickleValue {
-  if (Array.isArray(item)) return item.map(finished);
-  if (item instanceof Map)
-    return new Map(Array.from(item, ([key, value]) => [finished(key), finished(value)]));
+/** Replaces arrays by their bytes; what was never completed is an error. What is stored twice is converted once. */
+function finished(item: Item, done = new Map<Item, PickleValue>()): PickleValue {
+  const known = done.get(item);
+  if (known !== undefined) return known;
+  if (Array.isArray(item)) {
+    const list: PickleValue[] = [];
+    done.set(item, list);
+    for (const element of item) list.push(finished(element, done));
+    return list;
+  }
+  if (item instanceof Map) {
+    const map = new Map<PickleValue, PickleValue>();
+    done.set(item, map);
+    for (const [key, value] of item) map.set(finished(key, done), finished(value, done));
+    return map;
+  }
   if (!isPending(item)) return item;
   if (item.kind === "array" && item.value !== undefined) return item.value;
   throw new PickleError(`it holds a ${item.kind} where a value belongs`);

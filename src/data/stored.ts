@@ -1,12 +1,12 @@
 // The processed form of a data set in the cache: images and labels as plain bytes, and a manifest.
 // The manifest is written last and removed first: where it lies, the rest was once whole. Checksums are
 // compared at every start all the same: they cost 0.1 s for CIFAR-10, and a damaged image costs a search.
-import { existsSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { sha256 } from "./checksum.ts";
 import { type ImageDataset, type ImageSet, plainBytes } from "./dataset.ts";
-import { writeCached } from "./disk.ts";
+import { removeCached, writeCached } from "./disk.ts";
 
 /** What lies in the cache: a whole data set, nothing, or something damaged and why. */
 export type Stored =
@@ -14,7 +14,7 @@ export type Stored =
   | { readonly state: "absent" }
   | { readonly state: "damaged"; readonly problems: readonly string[] };
 
-const file = z.strictObject({ name: z.string(), sha256: z.string() });
+const file = z.strictObject({ name: z.string().regex(/^[a-z-]{1,40}\.bin$/), sha256: z.string() });
 const split = z.strictObject({
   count: z.number().int().min(0),
   channels: z.number().int().min(1),
@@ -38,7 +38,7 @@ const MANIFEST = "manifest.json";
 /** Writes the processed form of `dataset` into `folder`; it has at most 256 classes. */
 export function storeDataset(folder: string, dataset: ImageDataset): void {
   const { name, classes, mean, std } = dataset;
-  rmSync(join(folder, MANIFEST), { force: true });
+  removeCached(join(folder, MANIFEST));
   const train = storeSplit(folder, "train", dataset.train);
   const test = storeSplit(folder, "test", dataset.test);
   const manifest = { format: 1, name, classes, mean, std, train, test };
@@ -84,7 +84,9 @@ function readSplit(folder: string, split_: z.infer<typeof split>, problems: stri
   const { count, channels, height, width } = split_;
   const read = ({ name, sha256: expected }: z.infer<typeof file>, size: number): Uint8Array => {
     const path = join(folder, name);
-    const bytes = existsSync(path) ? plainBytes(readFileSync(path)) : undefined;
+    const bytes = statSync(path, { throwIfNoEntry: false })?.isFile()
+      ? plainBytes(readFileSync(path))
+      : undefined;
     if (bytes === undefined) problems.push(`${path} is missing`);
     else if (bytes.length !== size) problems.push(`${path} has ${bytes.length} bytes, expected ${size}`);
     else if (sha256(bytes) !== expected) problems.push(`${path} is damaged: its SHA-256 is not ${expected}`);

@@ -11,6 +11,11 @@ interface Token {
 const TOKEN =
   /\s*(?:(?<name>[A-Za-z_]\w*)|"(?<double>[^"\\\n]*)"|'(?<single>[^'\\\n]*)'|(?<number>-?\d+)|(?<mark>[()[\]{},=:]))/y;
 
+/** Brackets within each other; a genotype has four. */
+const MOST_DEPTH = 32;
+/** The longest `range`. */
+const MOST_STATES = 1000;
+
 /**
  * Reads one literal: strings, integers, lists, tuples (as arrays), `range` (as an array), and objects written
  * `{"key": value}` or `Name(key=value)`. Throws a UserError that names the line, the column and the word.
@@ -18,6 +23,7 @@ const TOKEN =
 export function readLiteral(text: string): unknown {
   const tokens = tokenize(text);
   let next = 0;
+  let depth = 0;
 
   function fail(expected: string): never {
     const { kind, text: word, at } = tokens[next]!;
@@ -56,14 +62,26 @@ export function readLiteral(text: string): unknown {
   function range(): number[] {
     const arguments_ = items(")", value);
     const [first, last] = arguments_.length === 1 ? [0, arguments_[0]] : arguments_;
-    if (arguments_.length > 2 || typeof first !== "number" || typeof last !== "number") {
+    if (
+      arguments_.length > 2 ||
+      Number(last) - Number(first) > MOST_STATES ||
+      typeof first !== "number" ||
+      typeof last !== "number"
+    ) {
       next--;
-      fail("range with one or two integers, such as range(2, 6)");
+      fail(`range with one or two integers, of at most ${MOST_STATES} states, such as range(2, 6)`);
     }
     return Array.from({ length: Math.max(0, last - first) }, (_, i) => first + i);
   }
 
   function value(): unknown {
+    if (++depth > MOST_DEPTH) fail(`at most ${MOST_DEPTH} brackets within each other`);
+    const read = atDepth();
+    depth--;
+    return read;
+  }
+
+  function atDepth(): unknown {
     const token = tokens[next]!;
     if (token.kind === "string" || token.kind === "number") {
       next++;

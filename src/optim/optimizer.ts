@@ -23,8 +23,12 @@ export abstract class Optimizer {
     this.#steps = parameters.map(() => 0);
   }
 
+  /** Hears of the gradients of each step before it is made. */
+  onStep: ((gradients: Gradients) => void) | undefined;
+
   /** Moves every parameter that has a gradient. */
   step(gradients: Gradients): void {
+    this.onStep?.(gradients);
     noGrad(() => {
       for (const [i, parameter] of this.parameters.entries()) {
         const gradient = gradients[i];

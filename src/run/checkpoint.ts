@@ -44,31 +44,29 @@ export function saveCheckpoint(path: string, { tensors, state }: Snapshot, previ
  * was once written, and a {@link UserError} when it is no checkpoint or one of another version.
  */
 export function loadCheckpoint(path: string): Snapshot {
-  const { tensors, metadata } = verified(path);
+  const { tensors, metadata } = verified(path, read(path));
   return { tensors: fromData(tensors, path), state: JSON.parse(metadata["state"]!) };
 }
 
 /** The state of a checkpoint without its tensors; throws like {@link loadCheckpoint}. */
 export function loadCheckpointState(path: string): unknown {
-  return JSON.parse(verified(path).metadata["state"]!);
+  return JSON.parse(verified(path, read(path)).metadata["state"]!);
 }
 
-function verified(path: string): Safetensors {
-  const bytes = readBytes(path, "a checkpoint");
-  const read = decode(bytes, path);
-  const { format, checksum, state } = read.metadata;
+function verified(path: string, file: Safetensors): Safetensors {
+  const { format, checksum, state } = file.metadata;
   requireVersion(path, format);
-  if (state === undefined || checksum !== checksumOf(read.tensors, state)) {
+  if (state === undefined || checksum !== checksumOf(file.tensors, state)) {
     throw new DamagedCheckpoint(
       `${path} is damaged: its content does not fit its checksum. Use another checkpoint or a copy of it.`,
     );
   }
-  return read;
+  return file;
 }
 
-function decode(bytes: Uint8Array, path: string): Safetensors {
+function read(path: string): Safetensors {
   try {
-    return decodeSafetensors(bytes, path);
+    return decodeSafetensors(readBytes(path, "a checkpoint"), path);
   } catch (error) {
     if (error instanceof UserError) throw new DamagedCheckpoint(error.message, { cause: error });
     throw error;
@@ -103,10 +101,9 @@ export function saveWeights(path: string, weights: ReadonlyMap<string, Tensor>):
 
 /** Reads weights: those of a checkpoint, or of a safetensors file that PyTorch wrote. */
 export function loadWeights(path: string): Map<string, Tensor> {
-  const { tensors } = loadSafetensors(path);
-  const all = fromData(tensors, path);
-  const inCheckpoint = part(all, "weights/");
-  return inCheckpoint.size > 0 ? inCheckpoint : all;
+  const file = loadSafetensors(path);
+  if (!file.metadata["format"]?.startsWith(FORMAT)) return fromData(file.tensors, path);
+  return part(fromData(verified(path, file).tensors, path), "weights/");
 }
 
 function toData(tensors: ReadonlyMap<string, Tensor>): Map<string, TensorData> {

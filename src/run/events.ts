@@ -1,10 +1,12 @@
 // A run's event log: one JSON object a line, only ever appended to. It is the record that summaries and
 // boards are made from, so a line is written whole by one call and a crash can tear only the last one.
-import { closeSync, fsyncSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
+import { closeSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import { readText, withPath } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
+import { openPieces, PIECE_BYTES, piecePaths } from "./event-pieces.ts";
+import type { HealthEvent } from "./health.ts";
 import type { SearchOutcome, TrainOutcome } from "./outcomes.ts";
 
 /** The first event of every start of a run. */
@@ -52,6 +54,8 @@ export interface SearchEpochEvent {
   /** skip_connect edges of the genotype of the moment. */
   readonly skipCount: { readonly normal: number; readonly reduce: number };
   readonly genotype: Genotype;
+  /** Alphas whose gradient was exactly zero in every step of the epoch. */
+  readonly deadAlphas: readonly string[];
   readonly seconds: number;
   readonly stepMs: number;
   readonly rssMB: number;
@@ -133,7 +137,8 @@ export type RunEvent =
   | SearchEndEvent
   | TrainEndEvent
   | ReportEvent
-  | ErrorEvent;
+  | ErrorEvent
+  | HealthEvent;
 
 /** An event as the log holds it: with the moment it was appended, in ISO 8601. */
 export type LoggedEvent = RunEvent & { readonly time: string };
@@ -173,12 +178,21 @@ export interface EventLog {
 }
 
 /**
- * Opens a log for appending, making it if need be; a line torn by a crash is taken off first. `onEvent` hears of
- * each event after it was written.
- */
-export function openEvents(path: string, onEvent: (event: LoggedEvent) => void = () => {}): EventLog {
+/** How a log is opened. */
+export interface OpenEventsOptions {
+  /** Hears of each event after it was written. */
+  readonly onEvent?: ((event: LoggedEvent) => void) | undefined;
+  /** A log above this size goes on in a new piece. */
+  readonly pieceBytes?: number;
+}
+
+/** Opens a log for appending, making it if need be; a line torn by a crash is taken off first. */
+export function openEvents(
+  path: string,
+  { onEvent, pieceBytes = PIECE_BYTES }: OpenEventsOptions = {},
+): EventLog {
   mendTail(path);
-  const file = withPath("open", path, () => openSync(path, "a+"));
+  const pieces = openPieces(path, pieceBytes);
   const ends = lineEnds(path);
   let open = true;
   return {
@@ -189,51 +203,57 @@ export function openEvents(path: string, onEvent: (event: LoggedEvent) => void =
       if (!open) throw new Error(`The event log ${path} is closed: ${event.type} cannot be appended.`);
       const logged: LoggedEvent = { time: new Date().toISOString(), ...event };
       const line = Buffer.from(`${JSON.stringify(logged)}\n`);
-      const written = withPath("write", path, () => writeSync(file, line));
-      if (written < line.length) {
-        ftruncateSync(file, ends.at(-1) ?? 0); // half a line would glue to the next one
-        throw new UserError(`Cannot write ${path}: no space is left on the disk.`);
-      }
+      pieces.append(line);
       ends.push((ends.at(-1) ?? 0) + line.length);
-      onEvent(logged);
+      onEvent?.(logged);
     },
     cut(count) {
       if (count >= ends.length) return;
-      withPath("cut", path, () => ftruncateSync(file, ends[count - 1] ?? 0));
+      pieces.truncate(ends[count - 1] ?? 0);
       ends.length = count;
     },
     flush() {
-      withPath("write", path, () => fsyncSync(file));
+      pieces.flush();
     },
     close() {
-      if (open) closeSync(file);
+      if (open) pieces.close();
       open = false;
     },
   };
 }
 
-/** Where each line ends, in bytes. */
+/** Where each line ends, in bytes from the beginning of the first piece. */
 function lineEnds(path: string): number[] {
-  if (!statSync(path).isFile()) return [];
-  const content = readFileSync(path);
   const ends: number[] = [];
-  for (let start = 0, at = content.indexOf("\n"); at >= 0; at = content.indexOf("\n", start)) {
-    if (at > start) ends.push(at + 1); // an empty line is no event
-    start = at + 1;
+  let before = 0;
+  for (const piece of piecePaths(path)) {
+    if (!statSync(piece).isFile()) return [];
+    const content = readFileSync(piece);
+    for (let start = 0, at = content.indexOf("\n"); at >= 0; at = content.indexOf("\n", start)) {
+      if (at > start) ends.push(before + at + 1); // an empty line is no event
+      start = at + 1;
+    }
+    before += content.length;
   }
   return ends;
 }
 
 /** The events of a log in order; a torn last line is left out, any other broken line is an error. */
 export function readEvents(path: string): LoggedEvent[] {
+  const pieces = piecePaths(path);
+  return pieces.flatMap((piece, i) => readPiece(piece, i === pieces.length - 1));
+}
+
+function readPiece(path: string, isLast: boolean): LoggedEvent[] {
   const lines = readText(path, "an event log").split("\n");
   return lines.flatMap((line, index) => {
     if (line === "") return [];
     const event = parseEvent(line);
     if (event) return [event];
-    if (index === lines.length - 1) return [];
+    if (isLast && index === lines.length - 1) return [];
     throw new UserError(
-      `${path}:${index + 1}: expected a JSON object with "type" and "time", got ${line.slice(0, 60)}`,
+      `${path}:${index + 1}: expected a JSON object with "type" and "time", got ${line.slice(0, 60)}. ` +
+        "Take the line out, or use a copy of the log.",
     );
   });
 }

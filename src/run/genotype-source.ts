@@ -10,6 +10,8 @@ import { findGenotype } from "../genotype/published.ts";
 /** The genotype that `source` names; `-` reads standard input. Throws a UserError that says what is wrong with it. */
 export async function readGenotypeSource(source: string): Promise<Genotype> {
   if (source === "-") return parseGenotype(await readStandardInput());
+  // A text is longer than a path may be: it is not looked for on the disk.
+  if (/[([{]/.test(source) && !existsSync(source)) return findGenotype(source);
   if (isFolder(source)) return parseGenotype(readText(genotypeIn(source), "the genotype of a run"));
   if (existsSync(source)) return parseGenotype(readText(source, "a genotype"));
   // A name has no slash and a text has a bracket: what is left was meant as a path.

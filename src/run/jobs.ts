@@ -4,7 +4,7 @@ import { join } from "node:path";
 import type { ConfigSources } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
-import { formatPython } from "../genotype/parse.ts";
+import { checkGenotype, formatPython } from "../genotype/parse.ts";
 import { scope } from "../tensor/scope.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { createNetwork } from "../train/training.ts";
@@ -125,7 +125,7 @@ export async function deriveCommand({ run: path, epoch }: DeriveOptions): Promis
   const run = openRun(path);
   const epochs = readEvents(run.files.events).filter((event) => event.type === "search-epoch");
   const chosen = findEpoch(epochs, epoch, path);
-  const { genotype } = chosen;
+  const genotype = checkGenotype(chosen.genotype);
   await saveGenotype(run, genotype, epoch === undefined ? "" : `epoch-${epoch}-`);
   const { normal, reduce } = genotype;
   return {
@@ -154,6 +154,7 @@ function finish(session: Session, outcome: Pick<RunReport, "search" | "trained">
     run: run.path,
     testImages: test.count,
     testOpenedBy: [...before, ...test.openedBy],
+    health: readEvents(run.files.events).filter((event) => event.type === "health"),
   };
   const json = { ...report };
   events.append({ type: "report", report: json });

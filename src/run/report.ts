@@ -2,6 +2,7 @@
 import { drawCellText } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython } from "../genotype/parse.ts";
+import { type HealthEvent, healthLine } from "./health.ts";
 import type { SearchOutcome, TrainOutcome } from "./outcomes.ts";
 import { percent } from "./search-job.ts";
 
@@ -14,6 +15,8 @@ export interface RunReport {
   readonly testImages: number;
   /** Who read the test images: only the measurements of trained networks. */
   readonly testOpenedBy: readonly string[];
+  /** What of the run's course a person should look at. */
+  readonly health: readonly HealthEvent[];
 }
 
 /** Both cells, drawn for a terminal. */
@@ -22,7 +25,7 @@ export function cellText({ normal, normalConcat, reduce, reduceConcat }: Genotyp
 }
 
 /** The report as text. */
-export function reportText({ run, search, trained, testImages }: RunReport): string {
+export function reportText({ run, search, trained, testImages, health }: RunReport): string {
   const sections: string[] = [];
   const genotype = search?.genotype ?? trained[0]?.genotype;
   if (genotype) sections.push(cellText(genotype), formatPython(genotype));
@@ -33,6 +36,7 @@ export function reportText({ run, search, trained, testImages }: RunReport): str
   }
   if (trained.length > 0) sections.push(table(trained), `Accuracies on ${testImages} test images.`);
   if (trained.length > 1) sections.push(comparison(trained));
+  if (health.length > 0) sections.push(`Look at this:\n${health.map(healthLine).join("\n")}`);
   sections.push(
     `Everything lies in ${run}: config.yaml, events.jsonl, genotype.json, genotype.txt, normal.svg, reduce.svg, report.json` +
       `${trained.length > 0 ? `, weights as ${trained.map(({ cell }) => `${cell}.safetensors`).join(", ")}` : ""}.`,

@@ -46,6 +46,16 @@ export interface CreateRunOptions {
   readonly record?: RunRecord;
 }
 
+/**
+ * Makes the folder that holds the runs, and throws a {@link UserError} when that is impossible, or when `name` is no
+ * name or is taken: known before the data are loaded.
+ */
+export function preparePlace(root: string, name: string | undefined): void {
+  if (name !== undefined) checkName(name);
+  makeFolder(root);
+  if (name !== undefined) refuseTaken(join(root, name));
+}
+
 /** Makes a fresh run folder with its config.yaml; throws a {@link UserError} when the name is taken. */
 export function createRun({ config, root = "runs", name, label, record }: CreateRunOptions): RunFolder {
   if (name !== undefined) checkName(name);
@@ -141,7 +151,13 @@ function claimDated(root: string, label: string): string {
 }
 
 function claim(path: string): string {
-  if (tryMake(path) || (isFolder(path) && isUnused(path))) return path;
+  if (!tryMake(path)) refuseTaken(path);
+  return path;
+}
+
+/** An empty folder may be taken. */
+function refuseTaken(path: string): void {
+  if (!existsSync(path) || (isFolder(path) && isUnused(path))) return;
   const resume = isRunFolder(path) ? `go on with that run by --resume ${path}, ` : "";
   throw new UserError(
     `${path} is already there. Results are never overwritten: ${resume}choose another --name, or move that folder away.`,

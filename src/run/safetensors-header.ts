@@ -1,6 +1,5 @@
 // The header of a safetensors file: a JSON object of names → {dtype, shape, data_offsets}. Everything in it is
 // checked before a byte of data is believed, with the limits of the reference reader (no gaps, no overlap).
-import { UserError } from "../errors.ts";
 
 /** Bytes of one element, by the format's name of the type. */
 export const DTYPE_BYTES = { F64: 8, I64: 8, F32: 4, I32: 4, F16: 2, BF16: 2, U8: 1, BOOL: 1 } as const;
@@ -40,13 +39,10 @@ export function formatHeader({ entries, metadata }: Header): string {
 }
 
 /**
- * Reads and checks the header's JSON text against the bytes of data that follow it; throws a
- * {@link UserError} that starts with `source` and says which entry is wrong and how.
+ * Reads and checks the header's JSON text against the bytes of data that follow it; calls `fail` with which entry is
+ * wrong and how.
  */
-export function parseHeader(text: string, dataBytes: number, source: string): Header {
-  const fail = (problem: string): never => {
-    throw new UserError(`${source}: ${problem}`);
-  };
+export function parseHeader(text: string, dataBytes: number, fail: Fail): Header {
   const fields = parseObject(text, fail);
   // JSON.parse would move names like "0" to the front and drop doubled ones: the text gives order and doubles.
   const names = topLevelNames(text, fail);
@@ -60,7 +56,8 @@ export function parseHeader(text: string, dataBytes: number, source: string): He
   return { entries, metadata };
 }
 
-type Fail = (problem: string) => never;
+/** Throws the error that says which file it is, and what to do. */
+export type Fail = (problem: string) => never;
 
 function parseObject(text: string, fail: Fail): Map<string, unknown> {
   let value: unknown;

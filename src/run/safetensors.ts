@@ -57,7 +57,7 @@ export function encodeSafetensors(
  */
 export function decodeSafetensors(bytes: Uint8Array, source = "safetensors"): Safetensors {
   const fail = (problem: string): never => {
-    throw new UserError(`${source}: ${problem}`);
+    throw new UserError(`${source}: ${problem}. Copy the file again, or write it anew.`);
   };
   if (bytes.length < 8) fail(`not a safetensors file: ${bytes.length} bytes, expected at least 8`);
   const length = new DataView(bytes.buffer, bytes.byteOffset, 8).getBigUint64(0, true);
@@ -70,7 +70,7 @@ export function decodeSafetensors(bytes: Uint8Array, source = "safetensors"): Sa
   const { entries, metadata } = parseHeader(
     decodeText(bytes.subarray(8, start), fail),
     bytes.length - start,
-    source,
+    fail,
   );
   const tensors = new Map<string, TensorData>();
   for (const { name, dtype, shape, begin, end } of entries) {

@@ -92,6 +92,7 @@ function* endEpoch(
       entropy: { normal: normal.entropy, reduce: reduce.entropy },
       skipCount: { normal: normal.skips, reduce: reduce.skips },
       genotype,
+      deadAlphas: search.deadAlphas,
     },
     line:
       `epoch ${epoch + 1}/${epochs} · loss ${trainLoss.toFixed(3)} · ${figures} · ` +

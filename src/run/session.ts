@@ -5,18 +5,20 @@ import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { type SealedSplit, testSplit } from "../data/splits.ts";
-import { UserError } from "../errors.ts";
+import { outOfMemory, UserError } from "../errors.ts";
 import { removeHalfWritten, writeAtomic } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
+import { Divergence } from "../nn/divergence.ts";
 import { checkDevice, setThreads } from "../tensor/runtime.ts";
 import type { ResumePoint } from "./checkpoint-files.ts";
 import { type EventLog, type LoggedEvent, openEvents, type RunEvent, readEvents } from "./events.ts";
+import { divergenceEvent, watchHealth } from "./health.ts";
 import { Interruption, isTold } from "./interruption.ts";
 import type { JobOptions, NewRunOptions, Reporter } from "./job.ts";
 import { lockRun } from "./lock.ts";
 import { checkConfig, checkData } from "./preflight.ts";
 import { findResumePoint } from "./resume.ts";
-import { createRun, type RunFolder } from "./run-folder.ts";
+import { createRun, preparePlace, type RunFolder } from "./run-folder.ts";
 import { fingerprintOf, type RunCommand, type RunRecord, thisStart, writeRecord } from "./run-record.ts";
 
 /** The data of a configuration, its test images apart and sealed. */
@@ -74,6 +76,7 @@ export async function inNewRun<T>(
 ): Promise<T> {
   const { root, name, preset, reporter } = options;
   // Everything that can be wrong with the input is found before a folder is made.
+  preparePlace(root, name);
   const { threads, ...data } = await prepare(command, config, options, undefined);
   const record = { command, genotype, data: data.fingerprint, starts: [thisStart(threads)] };
   const run = createRun({ config, root, name, label: preset, record });
@@ -144,7 +147,8 @@ async function atWork<T>(
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   const { run, config, record, past } = begun;
-  const events = openEvents(run.files.events, onEvent);
+  const log = openEvents(run.files.events, { onEvent });
+  const events = watchHealth(log, (line) => reporter.log(line), past);
   try {
     events.cut(past.length);
     if (past.length === 0) events.append(runStart(record, config));
@@ -165,6 +169,7 @@ function runStart({ command, starts }: RunRecord, config: Config): RunEvent {
 /** A disk too full for this event as well must not hide what went wrong first. */
 function logError(events: EventLog, error: unknown): void {
   try {
-    events.append({ type: "error", message: (error as Error).message });
+    if (error instanceof Divergence) events.append(divergenceEvent(error));
+    events.append({ type: "error", message: (outOfMemory(error) ?? (error as Error)).message });
   } catch {}
 }

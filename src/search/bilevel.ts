@@ -2,15 +2,21 @@
 // and one for both at once (DARTS, algorithm 1 and the one-level ablation).
 
 import type { TensorBatch } from "../data/batch-tensors.ts";
+import { countNotFinite } from "../nn/divergence.ts";
 import { topCorrect } from "../nn/loss.ts";
 import { clipGradNorm } from "../optim/clip.ts";
+import type { Gradients } from "../optim/optimizer.ts";
 import { grad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
+import type { Parameter } from "../tensor/tensor.ts";
 import type { SearchStep, StepResult } from "./method.ts";
 import { unrolledGradient } from "./unrolled.ts";
 
-/** The result of a step that stopped before it moved anything: the search ends there. */
-const DIVERGED: StepResult = { trainLoss: Number.NaN, trainCorrect: 0 };
+/** The result of a step that stopped before it moved the weights: the search ends there. */
+function diverged(weights: readonly Parameter[], gradients: Gradients): StepResult {
+  const at = gradients.findIndex((gradient) => gradient && countNotFinite(gradient) > 0);
+  return { trainLoss: Number.NaN, trainCorrect: 0, spoiled: weights[at] };
+}
 
 /** Moves the weights on the step's training batch: gradient, clipping of the weights only, SGD. */
 export function weightStep(step: SearchStep): StepResult {
@@ -18,7 +24,7 @@ export function weightStep(step: SearchStep): StepResult {
     const { logits, loss } = step.forward(step.trainBatch, "weights");
     const gradients = grad([loss], step.weights);
     // Before the weights are touched: a gradient that is not finite would spoil them for good.
-    if (!Number.isFinite(clipGradNorm(gradients, step.gradClip))) return DIVERGED;
+    if (!Number.isFinite(clipGradNorm(gradients, step.gradClip))) return diverged(step.weights, gradients);
     step.weightOptimizer.step(gradients);
     return { trainLoss: loss.item(), trainCorrect: topCorrect(logits, step.trainBatch.labels, 1) };
   });
@@ -28,8 +34,10 @@ export function weightStep(step: SearchStep): StepResult {
 export function firstOrderStep(step: SearchStep, batch: TensorBatch): number {
   return scope(() => {
     const { loss } = step.forward(batch, "architecture");
-    step.archOptimizer.step(grad([loss], step.alphas));
-    return loss.item();
+    const value = loss.item();
+    // A loss that is not finite ends the search: it must not spoil the alphas before they are looked at.
+    if (Number.isFinite(value)) step.archOptimizer.step(grad([loss], step.alphas));
+    return value;
   });
 }
 
@@ -53,7 +61,7 @@ export function secondOrderStep(step: SearchStep, batch: TensorBatch): number {
         device: step.device,
       },
     );
-    step.archOptimizer.step(gradients);
+    if (Number.isFinite(validLoss)) step.archOptimizer.step(gradients);
     return validLoss;
   });
 }
@@ -64,7 +72,7 @@ export function jointStep(step: SearchStep): StepResult {
     const { logits, loss } = step.forward(step.trainBatch, "weights");
     const gradients = grad([loss], [...step.alphas, ...step.weights]);
     const forWeights = gradients.slice(step.alphas.length);
-    if (!Number.isFinite(clipGradNorm(forWeights, step.gradClip))) return DIVERGED;
+    if (!Number.isFinite(clipGradNorm(forWeights, step.gradClip))) return diverged(step.weights, forWeights);
     step.archOptimizer.step(gradients.slice(0, step.alphas.length));
     step.weightOptimizer.step(forWeights);
     const trainLoss = loss.item();

@@ -46,6 +46,8 @@ export interface StepResult {
   readonly trainCorrect: number;
   /** Loss of the architecture's batch; undefined in a step that left the alphas alone. */
   readonly archLoss?: number;
+  /** In a step that diverged: the parameter with the first gradient that is not finite, if one was found. */
+  readonly spoiled?: Parameter | undefined;
 }
 
 /** Alphas as rows of numbers, for logs and derivation: one row for each edge, one column for each primitive. */

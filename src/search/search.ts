@@ -5,7 +5,7 @@ import { toTensors } from "../data/batch-tensors.ts";
 import { type Batch, type Batches, type BatchesState, createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { type SearchSplits, searchSplits, subset } from "../data/splits.ts";
-import { UserError } from "../errors.ts";
+import { Divergence, firstNotFinite, gradientName, labelled, type Named } from "../nn/divergence.ts";
 import { crossEntropy, topCorrect } from "../nn/loss.ts";
 import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
 import { Adam } from "../optim/adam.ts";
@@ -18,7 +18,8 @@ import { Supernet } from "../space/supernet.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { AlphaActivity } from "./alpha-activity.ts";
 import type { Purpose, SearchMethod, StepResult } from "./method.ts";
 import { findMethod } from "./methods.ts";
 
@@ -45,7 +46,7 @@ interface SearchState {
 
 /**
  * The images of a search: those that train the weights and those that move the alphas (one-level: all for both).
- * Throws a {@link UserError} when there are not enough.
+ * Throws a UserError when there are not enough.
  */
 export function splitsFor(config: Config, { train }: Pick<ImageDataset, "train">): SearchSplits {
   const { seed, search, data } = config;
@@ -73,6 +74,8 @@ export class Search {
   totals: Totals = emptyTotals();
   readonly stepsPerEpoch: number;
   #stopped = false;
+  /** Alphas whose gradient was exactly zero in every step of the last finished epoch. */
+  deadAlphas: readonly string[] = [];
   readonly #config: Config;
   readonly #weightBatches: Batches;
   readonly #archBatches: Batches;
@@ -82,6 +85,7 @@ export class Search {
   readonly #buffers: readonly Tensor[];
   readonly #weightOptimizer: SGD;
   readonly #archOptimizer: Adam;
+  readonly #alphaActivity: AlphaActivity;
 
   constructor(config: Config, dataset: Omit<ImageDataset, "test">) {
     this.#config = config;
@@ -140,6 +144,8 @@ export class Search {
       betas: [search.archBeta1, search.archBeta2],
       weightDecay: search.archWeightDecay,
     });
+    this.#alphaActivity = new AlphaActivity(this.method.alphas);
+    this.#archOptimizer.onStep = (gradients) => this.#alphaActivity.add(gradients);
   }
 
   /** Whether it is over, by its length or by the method's rule. */
@@ -153,7 +159,7 @@ export class Search {
     return cosine(learningRate, learningRateMin, epochs, this.epoch);
   }
 
-  /** Makes one step. Throws a {@link UserError} naming the step when the loss is no finite number. */
+  /** Makes one step. Throws a {@link Divergence} naming the step and the first bad tensor when the loss is no finite number. */
   runStep(): StepResult {
     if (this.step === 0) {
       this.totals = emptyTotals();
@@ -180,14 +186,15 @@ export class Search {
       return step;
     });
     const bad = [result.trainLoss, result.archLoss ?? 0].find((loss) => !Number.isFinite(loss));
-    if (bad !== undefined) throw this.#diverged(bad, `at step ${this.step + 1} of epoch ${this.epoch + 1}`);
+    if (bad !== undefined)
+      throw this.#diverged(`the loss or its gradient is ${bad}`, this.step, result.spoiled);
     this.step++;
     return result;
   }
 
   /**
    * Loss and accuracy on the architecture split with running statistics; undefined in a one-level search.
-   * Throws a {@link UserError} when the loss is no finite number: weights that an epoch's last step spoiled.
+   * Throws a {@link Divergence} when the loss is no finite number: weights that an epoch's last step spoiled.
    */
   validate(): Validation | undefined {
     const batches = this.validation();
@@ -220,7 +227,7 @@ export class Search {
       }
     }
     const loss = totals.loss / totals.images;
-    if (!Number.isFinite(loss)) throw this.#diverged(loss, `in the validation of epoch ${this.epoch + 1}`);
+    if (!Number.isFinite(loss)) throw this.#diverged(`the loss of the validation is ${loss}`, null);
     return { loss, accuracy: totals.correct / totals.images };
   }
 
@@ -230,8 +237,14 @@ export class Search {
     addStep(totals, loss.item(), topCorrect(logits, labels, 1), size);
   }
 
-  /** Closes the epoch; returns whether the search is over, by its length or by the method's rule. */
+  /**
+   * Closes the epoch; returns whether the search is over, by its length or by the method's rule. Throws a
+   * {@link Divergence} when a weight or an alpha is no finite number: no checkpoint shall hold it.
+   */
   endEpoch(validation: Validation | undefined): boolean {
+    const bad = firstNotFinite(this.#learned());
+    if (bad !== undefined) throw this.#diverged("what the epoch learned is not finite", null);
+    this.deadAlphas = this.#alphaActivity.takeDead(this.#config.space.primitives);
     this.#stopped = this.method.endEpoch?.(this.epoch, validation?.accuracy) ?? false;
     this.epoch++;
     this.step = 0;
@@ -245,6 +258,7 @@ export class Search {
     addTensors(tensors, "alphas/", this.method.alphas);
     addTensors(tensors, "weight-optimizer/", this.#weightOptimizer.tensors());
     addTensors(tensors, "arch-optimizer/", this.#archOptimizer.tensors());
+    addTensors(tensors, "alpha-activity/", this.#alphaActivity.tensors());
     addGenerator(tensors, this.#config.device);
     const state: SearchState = {
       epoch: this.epoch,
@@ -270,6 +284,7 @@ export class Search {
     });
     this.#weightOptimizer.restore(part(tensors, "weight-optimizer/"), saved.weightSteps);
     this.#archOptimizer.restore(part(tensors, "arch-optimizer/"), saved.archSteps);
+    this.#alphaActivity.restore(part(tensors, "alpha-activity/"));
     this.#weightBatches.restore(saved.weightBatches);
     this.#archBatches.restore(saved.archBatches);
     this.method.restore?.(saved.method);
@@ -285,6 +300,7 @@ export class Search {
     for (const alpha of this.method.alphas.values()) alpha.dispose();
     this.#weightOptimizer.dispose();
     this.#archOptimizer.dispose();
+    this.#alphaActivity.dispose();
     releaseKernelMemory();
   }
 
@@ -292,10 +308,22 @@ export class Search {
     this.dispose();
   }
 
-  #diverged(loss: number, where: string): UserError {
-    return new UserError(
-      `The search diverged: the loss or its gradient is ${loss} ${where}, expected a finite number. ` +
+  /** In the order in which they can spoil each other: weights never move by a bad gradient, alphas may. */
+  *#learned(): Named {
+    yield* labelled("the weight", this.supernet.namedParameters());
+    yield* labelled("the alphas", this.method.alphas);
+    yield* labelled("the buffer", this.supernet.namedBuffers());
+  }
+
+  #diverged(what: string, step: number | null, spoiled?: Parameter): Divergence {
+    const { epoch } = this;
+    const first = firstNotFinite(this.#learned()) ?? gradientName(this.supernet.namedParameters(), spoiled);
+    const where =
+      step === null ? `at the end of epoch ${epoch + 1}` : `at step ${step + 1} of epoch ${epoch + 1}`;
+    return new Divergence(
+      `The search diverged: ${what} ${where}, expected finite numbers. First to go bad: ${first}. ` +
         "Lower search.learningRate or search.archLearningRate; checkpoints of earlier epochs are kept.",
+      { phase: "search", epoch, step, first },
     );
   }
 

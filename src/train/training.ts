@@ -6,8 +6,15 @@ import { toTensors } from "../data/batch-tensors.ts";
 import { type Batches, type BatchesState, createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { trainingSplit } from "../data/splits.ts";
-import { UserError } from "../errors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
+import {
+  countNotFinite,
+  Divergence,
+  firstNotFinite,
+  gradientName,
+  labelled,
+  type Named,
+} from "../nn/divergence.ts";
 import { crossEntropy, topCorrect } from "../nn/loss.ts";
 import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
 import { clipGradNorm } from "../optim/clip.ts";
@@ -18,7 +25,7 @@ import { Network } from "../space/network.ts";
 import { grad } from "../tensor/autograd.ts";
 import { seed } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import type { Parameter, Tensor } from "../tensor/tensor.ts";
 
 interface TrainingState {
   readonly epoch: number;
@@ -58,6 +65,8 @@ export class Training {
   readonly #config: Config;
   readonly #batches: Batches;
   readonly #optimizer: SGD;
+  /** In a step that diverged: the parameter with the first gradient that is not finite. */
+  #spoiled: Parameter | undefined;
 
   constructor(config: Config, genotype: Genotype, dataset: Omit<ImageDataset, "test">) {
     this.#config = config;
@@ -94,17 +103,12 @@ export class Training {
     return linear(0, dropPath, epochs, this.epoch);
   }
 
-  /** Makes one step; returns the loss of the main head. Throws a {@link UserError} when it is not finite. */
+  /** Makes one step; returns the loss of the main head. Throws a {@link Divergence} when it is not finite. */
   runStep(): number {
     if (this.step === 0) this.totals = emptyTotals();
     this.#optimizer.learningRate = this.learningRate;
     const loss = scope(() => this.#step());
-    if (!Number.isFinite(loss)) {
-      throw new UserError(
-        `The training diverged: the loss or its gradient is ${loss} at step ${this.step + 1} of epoch ${this.epoch + 1}, ` +
-          "expected a finite number. Lower train.learningRate; checkpoints of earlier epochs are kept.",
-      );
-    }
+    if (!Number.isFinite(loss)) throw this.#diverged(`the loss or its gradient is ${loss}`, this.step);
     this.step++;
     return loss;
   }
@@ -120,15 +124,39 @@ export class Training {
       : loss;
     const gradients = grad([objective], this.#optimizer.parameters);
     // Before the weights are touched: a gradient that is not finite would spoil them for good.
-    if (!Number.isFinite(clipGradNorm(gradients, train.gradClip))) return Number.NaN;
+    if (!Number.isFinite(clipGradNorm(gradients, train.gradClip))) {
+      const at = gradients.findIndex((gradient) => gradient && countNotFinite(gradient) > 0);
+      this.#spoiled = this.#optimizer.parameters[at];
+      return Number.NaN;
+    }
     this.#optimizer.step(gradients);
     const value = loss.item();
     addStep(this.totals, value, topCorrect(logits, labels, 1), size);
     return value;
   }
 
-  /** Closes the epoch. */
+  *#learned(): Named {
+    yield* labelled("the weight", this.network.namedParameters());
+    yield* labelled("the buffer", this.network.namedBuffers());
+  }
+
+  #diverged(what: string, step: number | null): Divergence {
+    const { epoch } = this;
+    const first =
+      firstNotFinite(this.#learned()) ?? gradientName(this.network.namedParameters(), this.#spoiled);
+    const where =
+      step === null ? `at the end of epoch ${epoch + 1}` : `at step ${step + 1} of epoch ${epoch + 1}`;
+    return new Divergence(
+      `The training diverged: ${what} ${where}, expected finite numbers. First to go bad: ${first}. ` +
+        "Lower train.learningRate; checkpoints of earlier epochs are kept.",
+      { phase: "training", epoch, step, first },
+    );
+  }
+
+  /** Closes the epoch. Throws a {@link Divergence} when a weight is no finite number: no checkpoint shall hold it. */
   endEpoch(): void {
+    const bad = firstNotFinite(this.#learned());
+    if (bad !== undefined) throw this.#diverged("what the epoch learned is not finite", null);
     this.epoch++;
     this.step = 0;
   }

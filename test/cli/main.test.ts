@@ -74,7 +74,7 @@ const CONFIG_MISTAKES: readonly (readonly [args: readonly string[], message: Reg
   [["--search-order", "third"], /expected one of: first, second, joint, alternating/],
   [
     ["--config", "wrong.yaml"],
-    /^darts: wrong\.yaml:2: unknown key search\.batchsize\. Did you mean search\.batchSize\?/,
+    /^darts: wrong\.yaml:2:3: unknown key search\.batchsize\. Did you mean search\.batchSize\?/,
   ],
   [["--config", "none.yaml"], /none\.yaml: there is no such file/],
 ];

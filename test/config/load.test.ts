@@ -80,10 +80,10 @@ test("a written configuration reads back as the same", () => {
   assert.deepEqual(resolveConfig({ file: yaml(formatConfig(config)) }), config);
 });
 
-test("an unknown key in a file is told with its line and the nearest key", () => {
+test("an unknown key in a file is told with its line, column and the nearest key", () => {
   const file = yaml("seed: 1\nsearch:\n  epochs: 3\n  epoch: 3\n");
   const message = mistake(() => resolveConfig({ file }));
-  assert.equal(message, `${file}:4: unknown key search.epoch. Did you mean search.epochs?`);
+  assert.equal(message, `${file}:4:3: unknown key search.epoch. Did you mean search.epochs?`);
 });
 
 test("a wrong type in a file is told with its line, the key, what was got and what was expected", () => {
@@ -91,26 +91,26 @@ test("a wrong type in a file is told with its line, the key, what was got and wh
   const message = mistake(() => resolveConfig({ file }));
   assert.equal(
     message,
-    `${file}:3: search.epochs: expected a whole number, at least 1, got the text "many".`,
+    `${file}:3:3: search.epochs: expected a whole number, at least 1, got the text "many".`,
   );
 });
 
 test("a wrong item of a list is told with its own line and the nearest word", () => {
   const file = yaml("space:\n  primitives:\n    - none\n    - sep_conv_3x4\n");
   const message = mistake(() => resolveConfig({ file }));
-  assert.ok(message.startsWith(`${file}:4: space.primitives[1]: expected one of: none,`), message);
+  assert.ok(message.startsWith(`${file}:4:7: space.primitives[1]: expected one of: none,`), message);
   assert.match(message, /got the text "sep_conv_3x4"\. Did you mean sep_conv_3x3\?$/);
 });
 
 const MISTAKES: readonly (readonly [file: string, message: RegExp])[] = [
-  ["seed: -1", /:1: seed: expected a whole number, at least 0, got -1\.$/],
-  ["seed: 1.5", /:1: seed: expected a whole number, at least 0, got 1\.5\.$/],
-  ["seed:", /:1: seed: expected a whole number, at least 0, got null\.$/],
-  ["search: 3", /:1: search is a section of keys, got 3\./],
-  ["search: [1]", /:1: search is a section of keys, got the list \[1\]\./],
+  ["seed: -1", /:1:1: seed: expected a whole number, at least 0, got -1\.$/],
+  ["seed: 1.5", /:1:1: seed: expected a whole number, at least 0, got 1\.5\.$/],
+  ["seed:", /:1:1: seed: expected a whole number, at least 0, got null\.$/],
+  ["search: 3", /:1:1: search is a section of keys, got 3\./],
+  ["search: [1]", /:1:1: search is a section of keys, got the list \[1\]\./],
   [
     "search: { epochs: { a: 1 } }",
-    /:1: search\.epochs: expected a whole number, at least 1, got the section/,
+    /:1:11: search\.epochs: expected a whole number, at least 1, got the section/,
   ],
   ["data: { weightsShare: 1 }", /weightsShare: expected a number, above 0 and below 1, got 1\.$/],
   ["data: { flip: 1 }", /data\.flip: expected true or false, got 1\.$/],
@@ -124,15 +124,15 @@ const MISTAKES: readonly (readonly [file: string, message: RegExp])[] = [
     "space: { primitives: [none, none] }",
     /space\.primitives: each operation may stand in the list only once/,
   ],
-  ["epochs: 3", /:1: unknown key epochs\. Did you mean search\.epochs or train\.epochs\?$/],
-  ["serch: { epochs: 3 }", /:1: unknown key serch\. Did you mean search\?$/],
-  ["search.epochs: 3", /:1: unknown key search\.epochs\. Write it nested: search: \{ epochs: … \}\.$/],
-  ["zzzzzzzzzzzzzzz: 3", /:1: unknown key zzzzzzzzzzzzzzz\. `darts presets paper` lists every key\.$/],
-  ["__proto__: { seed: 1 }", /:1: unknown key __proto__\./],
-  ["seed: 1\nseed: 2", /:2: not valid YAML: Map keys must be unique/],
-  ["a: [1", /:1: not valid YAML/],
-  ["- 1", /:1: expected keys with values .*, got the list \[1\]\.$/],
-  ["seed: !thing 2", /:1: not valid YAML: Unresolved tag/],
+  ["epochs: 3", /:1:1: unknown key epochs\. Did you mean search\.epochs or train\.epochs\?$/],
+  ["serch: { epochs: 3 }", /:1:1: unknown key serch\. Did you mean search\?$/],
+  ["search.epochs: 3", /:1:1: unknown key search\.epochs\. Write it nested: search: \{ epochs: … \}\.$/],
+  ["zzzzzzzzzzzzzzz: 3", /:1:1: unknown key zzzzzzzzzzzzzzz\. `darts presets paper` lists every key\.$/],
+  ["__proto__: { seed: 1 }", /:1:1: unknown key __proto__\./],
+  ["seed: 1\nseed: 2", /:2:1: not valid YAML: Map keys must be unique/],
+  ["a: [1", /:1:6: not valid YAML/],
+  ["- 1", /:1:1: expected keys with values .*, got the list \[1\]\.$/],
+  ["seed: !thing 2", /:1:7: not valid YAML: Unresolved tag/],
 ];
 
 for (const [text, message] of MISTAKES) {

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import fc from "fast-check";
+import { openPieces, piecePaths } from "../../src/run/event-pieces.ts";
 import { type ErrorEvent, openEvents, readEvents } from "../../src/run/events.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "darts-events-"));
@@ -55,6 +56,52 @@ test("a broken line that is not the last is an error with its number", () => {
   appendFileSync(path, "{broken\n");
   write(path, ["b"]);
   assert.throws(() => readEvents(path), { name: "UserError", message: /\.jsonl:2: expected a JSON object/ });
+});
+
+test("a log goes on in pieces of a limited size, and reads as one, also after a restart and a crash between two", () => {
+  const path = newLog();
+  const all = Array.from({ length: 40 }, (_, i) => `message ${i}`);
+  for (const part of [all.slice(0, 15), all.slice(15, 16), all.slice(16)]) {
+    const log = openEvents(path, { pieceBytes: 500 });
+    for (const message of part) log.append(event(message));
+    log.close();
+  }
+  const pieces = piecePaths(path);
+  assert.ok(pieces.length > 4 && pieces.at(-1) === path, String(pieces));
+  for (const piece of pieces) assert.ok(readFileSync(piece).length <= 500);
+  assert.deepEqual(messages(path), all);
+  const last = messages(path).length - readFileSync(path, "utf8").trim().split("\n").length;
+  rmSync(path); // as if the process had died before it made the next piece
+  assert.deepEqual(messages(path), all.slice(0, last));
+  write(path, ["after"]);
+  assert.deepEqual(messages(path), [...all.slice(0, last), "after"]);
+});
+
+test("a log in pieces is cut at any place, and goes on from there", () => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.nat(12), { minLength: 1, maxLength: 30 }),
+      fc.nat(),
+      fc.integer({ min: 1, max: 20 }),
+      (lengths, at, limit) => {
+        const path = newLog();
+        const bytes = Buffer.concat(
+          lengths.map((length, i) => Buffer.from(`${String(i).padEnd(length, ".")}\n`)),
+        );
+        const pieces = openPieces(path, limit);
+        for (const [i, length] of lengths.entries())
+          pieces.append(Buffer.from(`${String(i).padEnd(length, ".")}\n`));
+        assert.equal(pieces.size, bytes.length);
+        const size = at % (bytes.length + 1);
+        pieces.truncate(size);
+        assert.equal(pieces.size, size);
+        pieces.append(Buffer.from("end\n"));
+        pieces.close();
+        const read = Buffer.concat(piecePaths(path).map((piece) => readFileSync(piece)));
+        assert.equal(read.toString(), `${bytes.subarray(0, size)}end\n`);
+      },
+    ),
+  );
 });
 
 test("a full disk is told as such", () => {

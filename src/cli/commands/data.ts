@@ -69,6 +69,7 @@ async function verify(name: string | undefined, cache: string): Promise<Outcome>
   const lines = rows.flatMap(({ name: label, state, folder, problems }) => [
     `${label}: ${state}, ${folder}`,
     ...problems.map((problem) => `  ${problem}`),
+    ...(state === "damaged" ? [`  Make it whole again with: darts data get ${label}`] : []),
   ]);
   // Absent is what was asked about only when it was named.
   const bad = rows.some(({ state }) => state === "damaged" || (state === "absent" && name !== undefined));
