@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
+import { imagesAtOnce } from "../data/batch-tensors.ts";
 import { UserError } from "../errors.ts";
 import { formatPython } from "../genotype/parse.ts";
 import { scope } from "../tensor/scope.ts";
@@ -61,11 +62,10 @@ export async function testCommand(config: Config, options: TestOptions): Promise
   using network = createNetwork(genotype, config, dataset);
   scope(() => network.loadStateDict(loadWeights(path)));
   const { mean, std } = dataset;
-  const { batchSize } = config.train;
   const measured = evaluate(network, test.open("darts test"), {
     mean,
     std,
-    batchSize,
+    batchSize: imagesAtOnce(config.train),
     device: config.device,
   });
   const text =

@@ -1,6 +1,7 @@
 // Training of one cell as a job: steps with progress and events, checkpoints (last and best), and at the very end
 // the only look at the test images.
 import { join } from "node:path";
+import { imagesAtOnce } from "../data/batch-tensors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { randomGenotype } from "../genotype/random.ts";
 import { part } from "../optim/snapshot.ts";
@@ -32,7 +33,7 @@ export interface TrainOutcome {
 /** Trains `genotype` from scratch; `cell` names its files and events. */
 export async function runTraining(session: Session, genotype: Genotype, cell: string): Promise<TrainOutcome> {
   const { config, dataset, reporter, run, events, test } = session;
-  const { epochs, batchSize } = config.train;
+  const { epochs } = config.train;
   const started = performance.now();
   using training = new Training(config, genotype, dataset);
   const progress = reporter.progress(`train ${cell}`, epochs * training.stepsPerEpoch);
@@ -96,6 +97,7 @@ export async function runTraining(session: Session, genotype: Genotype, cell: st
   saveWeights(join(run.path, `${cell}.safetensors`), training.network.stateDict());
   const view = test.open(`final report of ${cell}`);
   const { mean, std } = dataset;
+  const batchSize = imagesAtOnce(config.train);
   const measure = () => evaluate(training.network, view, { mean, std, batchSize, device: config.device });
   const last = measure();
   const best = bestEpoch === epochs - 1 ? last : withBest(training, file("best"), measure);

@@ -1,7 +1,7 @@
 // A search in progress: supernet, alphas, both optimizers and the batches, moved one step at a time.
 // It can be saved between any two steps and continued to the same bytes.
 import type { Config } from "../config/schema.ts";
-import { toTensors } from "../data/batch-tensors.ts";
+import { imagesAtOnce, toTensors } from "../data/batch-tensors.ts";
 import { type Batches, type BatchesState, createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { type SearchSplits, searchSplits, subset } from "../data/splits.ts";
@@ -19,7 +19,8 @@ import { noGrad } from "../tensor/autograd.ts";
 import { seed } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Purpose, SearchMethod, StepResult } from "./method.ts";
+import { batchLoss, type LossContext } from "./batch-loss.ts";
+import type { SearchMethod, StepResult } from "./method.ts";
 import { findMethod } from "./methods.ts";
 
 /** What {@link Search.validate} found: on images that the weights never saw, with running statistics. */
@@ -79,6 +80,7 @@ export class Search {
   readonly #buffers: readonly Tensor[];
   readonly #weightOptimizer: SGD;
   readonly #archOptimizer: Adam;
+  readonly #lossContext: LossContext;
 
   constructor(config: Config, dataset: Omit<ImageDataset, "test">) {
     this.#config = config;
@@ -102,6 +104,7 @@ export class Search {
       ? undefined
       : createBatches(splits.architecture, {
           ...common,
+          batchSize: imagesAtOnce(search),
           augmentation: null,
           shuffle: false,
           stream: "search/validation",
@@ -129,6 +132,8 @@ export class Search {
       kernels: config.kernels,
     }).to({ device });
     this.#buffers = this.supernet.buffers();
+    const { supernet, method } = this;
+    this.#lossContext = { supernet, method, device, microBatch: search.microBatch };
     seed(config.seed, device);
     const { momentum, weightDecay, learningRate } = search;
     this.#weightOptimizer = new SGD(this.supernet.parameters(), { learningRate, momentum, weightDecay });
@@ -170,7 +175,7 @@ export class Search {
         device,
         trainBatch,
         archBatch: () => toTensors(this.#archBatches.next(), device),
-        forward: (batch, purpose) => this.#forward(batch.images, batch.labels, purpose),
+        loss: (batch, purpose, seen) => batchLoss(this.#lossContext, batch, purpose, seen),
       });
       addStep(this.totals, step.trainLoss, step.trainCorrect, trainBatch.size);
       return step;
@@ -195,8 +200,8 @@ export class Search {
         for (const batch of batches.epoch()) {
           scope(() => {
             const { images, labels, size } = toTensors(batch, this.#config.device);
-            const { loss, logits } = this.#forward(images, labels, "validation");
-            addStep(totals, loss.item(), topCorrect(logits, labels, 1), size);
+            const logits = this.supernet.forward(images, this.method.mixture("validation"));
+            addStep(totals, crossEntropy(logits, labels).item(), topCorrect(logits, labels, 1), size);
           });
         }
       });
@@ -273,10 +278,5 @@ export class Search {
       `The search diverged: the loss or its gradient is ${loss} ${where}, expected a finite number. ` +
         "Lower search.learningRate or search.archLearningRate; checkpoints of earlier epochs are kept.",
     );
-  }
-
-  #forward(images: Tensor, labels: Tensor, purpose: Purpose): { logits: Tensor; loss: Tensor } {
-    const logits = this.supernet.forward(images, this.method.mixture(purpose));
-    return { logits, loss: crossEntropy(logits, labels) };
   }
 }

@@ -8,17 +8,16 @@ import type { ImageDataset } from "../data/dataset.ts";
 import { trainingSplit } from "../data/splits.ts";
 import { UserError } from "../errors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
-import { crossEntropy, topCorrect } from "../nn/loss.ts";
 import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import { cosine, linear } from "../optim/schedule.ts";
 import { SGD } from "../optim/sgd.ts";
 import { addGenerator, addTensors, part, restoreGenerator, type Snapshot } from "../optim/snapshot.ts";
 import { Network } from "../space/network.ts";
-import { grad } from "../tensor/autograd.ts";
 import { seed } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { objectiveGradient } from "./objective.ts";
 
 interface TrainingState {
   readonly epoch: number;
@@ -111,20 +110,16 @@ export class Training {
 
   #step(): number {
     const { train, device } = this.#config;
-    const { images, labels, size } = toTensors(this.#batches.next(), device);
-    const { labelSmoothing } = train;
-    const { logits, auxiliary } = this.network.forward(images, { probability: this.dropPathProbability });
-    const loss = crossEntropy(logits, labels, { labelSmoothing });
-    const objective = auxiliary
-      ? loss.add(crossEntropy(auxiliary, labels, { labelSmoothing }).mul(train.auxiliaryWeight))
-      : loss;
-    const gradients = grad([objective], this.#optimizer.parameters);
+    const batch = toTensors(this.#batches.next(), device);
+    const { loss, correct, gradients } = objectiveGradient(this.network, batch, this.#optimizer.parameters, {
+      ...train,
+      dropPath: this.dropPathProbability,
+    });
     // Before the weights are touched: a gradient that is not finite would spoil them for good.
     if (!Number.isFinite(clipGradNorm(gradients, train.gradClip))) return Number.NaN;
     this.#optimizer.step(gradients);
-    const value = loss.item();
-    addStep(this.totals, value, topCorrect(logits, labels, 1), size);
-    return value;
+    addStep(this.totals, loss, correct, batch.size);
+    return loss;
   }
 
   /** Closes the epoch. */
