@@ -12,7 +12,18 @@ import { loadWeights } from "./checkpoint.ts";
 import { costOf } from "./costs.ts";
 import { readEvents, type SearchEpochEvent } from "./events.ts";
 import { readGenotypeSource } from "./genotype-source.ts";
-import type { DeriveOptions, JobResult, NewRunOptions, TestOptions, TrainOptions } from "./job.ts";
+import type {
+  DeriveOptions,
+  JobResult,
+  NewRunOptions,
+  PlanOptions,
+  TestOptions,
+  TrainOptions,
+} from "./job.ts";
+import { type Intent, makePlan, timePlan } from "./plan.ts";
+import { requireMemory } from "./plan-advice.ts";
+import { planJson, planText } from "./plan-text.ts";
+import { checkConfig, checkData } from "./preflight.ts";
 import { cellText, type RunReport, reportText } from "./report.ts";
 import { openRun, readGenotype, saveGenotype, saveReport } from "./run-folder.ts";
 import { percent, runSearch } from "./search-job.ts";
@@ -39,8 +50,9 @@ export function searchCommand(config: Config, options: NewRunOptions): Promise<J
 /** Trains one named cell from scratch. */
 export async function trainCommand(config: Config, options: TrainOptions): Promise<JobResult> {
   const named = options.cell === "random" ? undefined : await readGenotypeSource(options.cell);
-  return inNewRun("train", config, options, async (session) => {
-    await saveGenotype(session.run, named ?? randomCell(session, 1));
+  const genotype = named ?? randomCell({ config }, 1);
+  return inNewRun("train", config, { ...options, genotype }, async (session) => {
+    await saveGenotype(session.run, genotype);
     if (!named) return finish(session, { trained: [await trainRandom(session, 1)] });
     return finish(session, { trained: [await runTraining(session, named, "found")] });
   });
@@ -72,6 +84,33 @@ export async function testCommand(config: Config, options: TestOptions): Promise
     `${cell} (${options.weights ?? checkpoint}) on ${measured.images} test images: ` +
     `top-1 ${percent(measured.top1)}, top-5 ${percent(measured.top5)}, loss ${measured.loss.toFixed(4)}`;
   return { json: { run: options.run, cell, weights: path, ...measured }, text };
+}
+
+/** What a run, a search or a training of a cell would need, without doing it. */
+export async function planCommand(
+  config: Config,
+  { work, probeSteps, reporter }: PlanOptions,
+): Promise<JobResult> {
+  const intent = await intentOf(config, work);
+  checkConfig(config, intent);
+  prepareRuntime(config);
+  const { dataset } = await loadData(config, reporter);
+  checkData(config, dataset, intent);
+  const subject = { config, data: dataset, intent };
+  const plan = makePlan(subject);
+  requireMemory(plan, subject);
+  const known = probeSteps > 0 ? timePlan(plan, subject, probeSteps) : plan;
+  return { json: planJson(known), text: planText(known) };
+}
+
+/** `run`, `search`, or a cell as `darts train` takes it. */
+async function intentOf(config: Config, work: string): Promise<Intent> {
+  if (work === "run") return { searches: true, trains: "found" };
+  if (work === "search") return { searches: true };
+  return {
+    searches: false,
+    trains: work === "random" ? randomCell({ config }, 1) : await readGenotypeSource(work),
+  };
 }
 
 /** The genotype of a search's last epoch, or of another one: as its method derived it and the event log holds it. */

@@ -5,9 +5,13 @@ import type { ImageDataset } from "../data/dataset.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { type SealedSplit, testSplit } from "../data/splits.ts";
 import { UserError } from "../errors.ts";
+import type { Genotype } from "../genotype/genotype.ts";
 import { checkDevice, setThreads, torchVersion } from "../tensor/runtime.ts";
 import { type EventLog, openEvents } from "./events.ts";
 import type { NewRunOptions, Reporter } from "./job.ts";
+import { type Intent, makePlan } from "./plan.ts";
+import { requireMemory } from "./plan-advice.ts";
+import { planText } from "./plan-text.ts";
 import { checkConfig, checkData } from "./preflight.ts";
 import { createRun, type RunFolder } from "./run-folder.ts";
 
@@ -48,15 +52,22 @@ export async function loadData(config: Config, reporter: Reporter): Promise<Sess
 export async function inNewRun<T>(
   command: "run" | "search" | "train",
   config: Config,
-  { root, name, preset, reporter }: NewRunOptions,
+  { root, name, preset, reporter, genotype }: NewRunOptions & { readonly genotype?: Genotype },
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   // Everything that can be wrong with the input is found before a folder is made.
-  const plan = { searches: command !== "train", trains: command !== "search" };
-  checkConfig(config, plan);
+  const intent: Intent = {
+    searches: command !== "train",
+    ...(command !== "search" && { trains: genotype ?? "found" }),
+  };
+  checkConfig(config, intent);
   const threads = prepareRuntime(config);
   const data = await loadData(config, reporter);
-  checkData(config, data.dataset, plan);
+  checkData(config, data.dataset, intent);
+  const subject = { config, data: data.dataset, intent };
+  const plan = makePlan(subject);
+  reporter.log(planText(plan));
+  requireMemory(plan, subject);
   const run = createRun({ config, root, name, label: preset });
   reporter.log(`Run folder: ${run.path}`);
   const events = openEvents(run.files.events);

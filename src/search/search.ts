@@ -87,9 +87,9 @@ export class Search {
     const { search, space, data, device } = config;
     const splits = splitsFor(config, dataset);
     const { mean, std } = dataset;
-    const { cropPadding, flip } = data;
+    const { crop, cropPadding, flip, colorJitter } = data;
     const common = { mean, std, batchSize: search.batchSize, seed: config.seed };
-    const augmentation = { cropPadding, flip, cutout: search.cutout };
+    const augmentation = { crop, cropPadding, flip, colorJitter, cutout: search.cutout };
     this.#weightBatches = createBatches(splits.weights, {
       ...common,
       augmentation,

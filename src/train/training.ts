@@ -10,13 +10,14 @@ import { UserError } from "../errors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
 import { clipGradNorm } from "../optim/clip.ts";
-import { cosine, linear } from "../optim/schedule.ts";
+import { linear } from "../optim/schedule.ts";
 import { SGD } from "../optim/sgd.ts";
 import { addGenerator, addTensors, part, restoreGenerator, type Snapshot } from "../optim/snapshot.ts";
 import { Network } from "../space/network.ts";
 import { seed } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { learningRateAt } from "./learning-rate.ts";
 import { objectiveGradient } from "./objective.ts";
 
 interface TrainingState {
@@ -61,12 +62,12 @@ export class Training {
   constructor(config: Config, genotype: Genotype, dataset: Omit<ImageDataset, "test">) {
     this.#config = config;
     const { train, data, device } = config;
-    const { cropPadding, flip } = data;
+    const { crop, cropPadding, flip, colorJitter } = data;
     this.#batches = createBatches(trainingSplit(dataset), {
       mean: dataset.mean,
       std: dataset.std,
       batchSize: train.batchSize,
-      augmentation: { cropPadding, flip, cutout: train.cutout },
+      augmentation: { crop, cropPadding, flip, colorJitter, cutout: train.cutout },
       seed: config.seed,
       stream: "train",
     });
@@ -83,8 +84,7 @@ export class Training {
   }
 
   get learningRate(): number {
-    const { learningRate, learningRateMin, epochs } = this.#config.train;
-    return cosine(learningRate, learningRateMin, epochs, this.epoch);
+    return learningRateAt(this.#config.train, this.epoch);
   }
 
   /** Probability that a path is dropped in the present epoch: from 0 towards `train.dropPath`. */
