@@ -112,7 +112,9 @@ function rehearse(load: Load, steps: (load: Load) => number): Rehearsal {
 /** The load with `atOnce` images at once: at most two micro-batches, and the last batch in proportion. */
 function scaled({ batch, atOnce, last }: Load, size: number): Load {
   const parts = Math.min(2, Math.ceil(batch / atOnce));
-  return { batch: parts * size, atOnce: size, last: Math.ceil((last / batch) * parts * size) };
+  const proportional = Math.ceil((last / batch) * parts * size);
+  // Not one image where the run has more: alone it may have no batch statistics.
+  return { batch: parts * size, atOnce: size, last: Math.max(proportional, Math.min(last, 2)) };
 }
 
 /** The largest number of bytes that `work` had in tensors of its own at one time. */

@@ -7,6 +7,7 @@ import { liveTensors } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import { saveCheckpoint } from "./checkpoint.ts";
 import { costOf } from "./costs.ts";
+import { createPace } from "./pace.ts";
 import { saveGenotype } from "./run-folder.ts";
 import { breathe, rssMB, type Session } from "./session.ts";
 
@@ -26,6 +27,10 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
   using search = new Search(config, dataset);
   const total = config.search.epochs * search.stepsPerEpoch;
   const progress = reporter.progress("search", total);
+  const pace = createPace(reporter, "search", {
+    stepsPerEpoch: search.stepsPerEpoch,
+    epochs: config.search.epochs,
+  });
   let best = -1;
   let validAccuracy: number | null = null;
   let over = false;
@@ -34,6 +39,7 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
     while (search.step < search.stepsPerEpoch) {
       const stepStarted = performance.now();
       const { trainLoss, archLoss } = search.runStep();
+      pace.step(performance.now() - stepStarted);
       const { epoch, step, totals, learningRate, stepsPerEpoch } = search;
       events.append({
         type: "search-step",

@@ -12,6 +12,7 @@ import { type Evaluation, evaluate } from "../train/evaluate.ts";
 import { Training } from "../train/training.ts";
 import { loadCheckpoint, saveCheckpoint, saveWeights } from "./checkpoint.ts";
 import { costOf } from "./costs.ts";
+import { createPace } from "./pace.ts";
 import { percent } from "./search-job.ts";
 import { breathe, rssMB, type Session } from "./session.ts";
 
@@ -37,6 +38,7 @@ export async function runTraining(session: Session, genotype: Genotype, cell: st
   const started = performance.now();
   using training = new Training(config, genotype, dataset);
   const progress = reporter.progress(`train ${cell}`, epochs * training.stepsPerEpoch);
+  const pace = createPace(reporter, `train ${cell}`, { stepsPerEpoch: training.stepsPerEpoch, epochs });
   const file = (name: string) => join(run.files.checkpoints, `${cell}-${name}.safetensors`);
   let bestLoss = Number.POSITIVE_INFINITY;
   let bestEpoch = 0;
@@ -45,6 +47,7 @@ export async function runTraining(session: Session, genotype: Genotype, cell: st
     while (training.step < training.stepsPerEpoch) {
       const stepStarted = performance.now();
       const trainLoss = training.runStep();
+      pace.step(performance.now() - stepStarted);
       const { epoch, step, totals, learningRate, stepsPerEpoch } = training;
       const ms = Math.round(performance.now() - stepStarted);
       events.append({
