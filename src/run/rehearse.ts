@@ -10,6 +10,7 @@ import { Search } from "../search/search.ts";
 import { releaseKernelMemory } from "../space/fused-cell.ts";
 import { operator } from "../tensor/aten.ts";
 import { Training } from "../train/training.ts";
+import { memoryLimit, tensorRoom } from "./memory.ts";
 
 /** What a rehearsal must know of the data: their shape, classes and statistics. */
 export type Images = Pick<ImageDataset, "name" | "classes" | "mean" | "std"> & {
@@ -35,8 +36,8 @@ export interface Rehearsal {
   readonly params: number;
 }
 
-/** Images at once in the rehearsals; the last two give the line. A chunk of images is the kernels' unit of work: 8. */
-const SIZES = [2, 8, 16];
+/** Images at once in the rehearsals; the last two give the line. The kernels divide 8 images and more alike. */
+const SIZES = [2, 8, 16] as const;
 
 /** The load of an epoch of `images` images. */
 export function loadOf(
@@ -52,7 +53,7 @@ export function loadOf(
 export function rehearseSearch(config: Config, images: Images, load: Load): Rehearsal {
   const { order } = config.search;
   const oneLevel = order === "joint" || order === "alternating";
-  return rehearse(load, ({ batch, atOnce, last }) => {
+  return rehearse(load, roomOf(config), ({ batch, atOnce, last }) => {
     const count = batch + last;
     const settings = {
       ...config,
@@ -69,7 +70,7 @@ export function rehearseSearch(config: Config, images: Images, load: Load): Rehe
 
 /** Rehearses a training of `genotype`. */
 export function rehearseTraining(config: Config, genotype: Genotype, images: Images, load: Load): Rehearsal {
-  return rehearse(load, ({ batch, atOnce, last }) => {
+  return rehearse(load, roomOf(config), ({ batch, atOnce, last }) => {
     const train = { ...config.train, ...small(batch, atOnce) };
     using training = new Training({ ...config, train }, genotype, noise(images, batch + last));
     training.epoch = train.epochs - 1; // drop-path at its strongest
@@ -78,6 +79,11 @@ export function rehearseTraining(config: Config, genotype: Genotype, images: Ima
     training.runStep();
     return sizeOf(training.network);
   });
+}
+
+/** Bytes of tensors that a rehearsal may take. */
+function roomOf(config: Config): number {
+  return tensorRoom(process.memoryUsage.rss(), memoryLimit(config).bytes);
 }
 
 /** Settings of a small load. The learning rate is too small to diverge and not zero, which would spare passes. */
@@ -90,23 +96,45 @@ function sizeOf(network: Module): number {
   return network.parameters().reduce((sum, { numel }) => sum + numel, 0);
 }
 
-/** Measures at the two largest of the small sizes that are not above the load, and draws the line. */
-function rehearse(load: Load, steps: (load: Load) => number): Rehearsal {
-  const sizes = [...SIZES.filter((size) => size < load.atOnce), load.atOnce].slice(0, SIZES.length).slice(-2);
+/** A count: images at once and bytes. */
+interface Point {
+  readonly size: number;
+  readonly bytes: number;
+}
+
+/** Counts at growing sizes, up to the load's own, as long as they fit in `room`; the last two give the line. */
+function rehearse(load: Load, room: number, steps: (load: Load) => number): Rehearsal {
   let params = 0;
-  const points = sizes.map((size) => {
+  const at = (size: number): Point => {
     const bytes = countedBytes(() => {
       params = steps(scaled(load, size));
     });
     return { size, bytes };
-  });
-  const [a, b] = [points[0]!, points.at(-1)!];
-  const slope = a === b ? b.bytes / b.size : Math.max(1, (b.bytes - a.bytes) / (b.size - a.size));
+  };
+  const points = [at(Math.min(SIZES[0], load.atOnce))];
+  for (const size of SIZES.slice(1)) {
+    const next = Math.min(size, load.atOnce);
+    const last = points.at(-1)!;
+    if (next === last.size) break;
+    if (lineThrough(points)(next) <= room) points.push(at(next));
+    // Too much already: twice the smallest is the second point.
+    else if (points.length === 1) points.push(at(Math.min(2 * last.size, next)));
+    else break;
+  }
+  const bytes = lineThrough(points.slice(-2));
+  const slope = bytes(1) - bytes(0);
   return {
     params,
-    bytes: (atOnce) => Math.round(b.bytes + slope * (atOnce - b.size)),
-    mostImages: (limit) => Math.floor(b.size + (limit - b.bytes) / slope),
+    bytes: (atOnce) => Math.round(bytes(atOnce)),
+    mostImages: (limit) => Math.floor((limit - bytes(0)) / slope),
   };
+}
+
+/** The line through the first and the last point; from one point alone, through zero, which is above the truth. */
+function lineThrough(points: readonly Point[]): (size: number) => number {
+  const [a, b] = [points[0]!, points.at(-1)!];
+  const slope = a === b ? b.bytes / b.size : Math.max(1, (b.bytes - a.bytes) / (b.size - a.size));
+  return (size) => b.bytes + slope * (size - b.size);
 }
 
 /** The load with `atOnce` images at once: at most two micro-batches, and the last batch in proportion. */

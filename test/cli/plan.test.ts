@@ -63,7 +63,7 @@ test("a run that cannot fit is refused before it has a folder, with exit code 2"
 test("a run says its plan before it starts", () => {
   const { code, stderr } = darts(["search", ...TINY, "--name", "planned"]);
   assert.equal(code, 0);
-  assert.match(stderr, /search: [\d,]+ parameters · 2 epochs of 3 steps of 8 images[^]*Run folder: /);
+  assert.match(stderr, /search: [\d,]+ parameters · 2 epochs of 3 steps of 8 images[\s\S]*Run folder: /);
 });
 
 test("diff tells differing settings and edges, by exit code too", () => {
