@@ -108,7 +108,7 @@ const train = z.strictObject({
     .default("cosine")
     .describe("how the learning rate falls from epoch to epoch"),
   decay: z.number().gt(0).max(1).default(0.97).describe("factor of each epoch's learning rate (exponential)"),
-  warmupEpochs: z
+  warmup: z
     .number()
     .int()
     .min(0)

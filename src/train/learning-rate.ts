@@ -5,13 +5,13 @@ import { cosine, linear } from "../optim/schedule.ts";
 /** The keys that the learning rate depends on. */
 export type RateOptions = Pick<
   Config["train"],
-  "schedule" | "learningRate" | "learningRateMin" | "decay" | "warmupEpochs" | "epochs"
+  "schedule" | "learningRate" | "learningRateMin" | "decay" | "warmup" | "epochs"
 >;
 
 /** The learning rate in `epoch`, from 0: that of the schedule, times (epoch + 1) / W in the first W epochs. */
 export function learningRateAt(options: RateOptions, epoch: number): number {
-  const { warmupEpochs } = options;
-  const warmth = epoch < warmupEpochs ? (epoch + 1) / warmupEpochs : 1;
+  const { warmup } = options;
+  const warmth = epoch < warmup ? (epoch + 1) / warmup : 1;
   return warmth * scheduled(options, epoch);
 }
 

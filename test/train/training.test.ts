@@ -207,7 +207,7 @@ test(
       { "data.colorJitter": 0.4 },
       { "train.schedule": "linear" },
       { "train.schedule": "exponential" },
-      { "train.warmupEpochs": 3 },
+      { "train.warmup": 3 },
       { "train.microBatch": 4 },
     ])
       assert.notDeepEqual(after(settings), plain, JSON.stringify(settings));
