@@ -1,8 +1,10 @@
-// `npm run bench -- step | call | startup`: how fast we are, side by side with PyTorch in one run.
+// `npm run bench -- step | call | startup`: how fast we are, side by side with PyTorch in one run; `memory`: how well
+// a plan forecasts the peak.
 import { Command, InvalidArgumentError, Option } from "commander";
 import { UserError } from "../src/errors.ts";
 import { benchCall } from "./call.ts";
 import { warnWhenBusy } from "./machine.ts";
+import { benchMemory } from "./memory.ts";
 import { benchStartup } from "./startup.ts";
 import { benchStep } from "./step.ts";
 import { WORK_NAMES, type WorkName } from "./work-names.ts";
@@ -37,6 +39,12 @@ command("call", "cost of calling an operator", 9).action((options: Options) => b
 command("startup", "start of the commands that compute nothing", 11).action((options: Options) =>
   benchStartup(options),
 );
+program
+  .command("memory")
+  .description("forecast and measured peak memory of searches and trainings of many sizes")
+  .option("--json", "one line of JSON for each work instead of a table", false)
+  .option("--large", "also the published training, which takes 8 GB", false)
+  .action((options: { json: boolean; large: boolean }) => benchMemory(options));
 
 try {
   program.hook("preAction", warnWhenBusy);

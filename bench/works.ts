@@ -8,6 +8,7 @@ import { Adam } from "../src/optim/adam.ts";
 import { clipGradNorm } from "../src/optim/clip.ts";
 import { SGD } from "../src/optim/sgd.ts";
 import { createGenerator } from "../src/random/generator.ts";
+import { batchLoss } from "../src/search/batch-loss.ts";
 import { createDarts } from "../src/search/darts.ts";
 import type { SearchMethod } from "../src/search/method.ts";
 import { Network } from "../src/space/network.ts";
@@ -50,6 +51,7 @@ function supernetStep(size: Size): Step {
 /** The alpha step on one batch, then the weight step on another, as search.ts asks the method for it. */
 function searchStep(size: Size, order: "first" | "second"): Step {
   const { method, supernet } = createSearch(size, order);
+  const context = { supernet, method, device: DEVICE, microBatch: null };
   const [trainBatch, archBatch] = [1, 2].map((seed) => fixedBatch(size.batch ?? 64, seed));
   const weightOptimizer = new SGD(supernet.parameters(), WEIGHT_OPTIMIZER);
   const archOptimizer = new Adam([...method.alphas.values()], ARCH_OPTIMIZER);
@@ -65,10 +67,7 @@ function searchStep(size: Size, order: "first" | "second"): Step {
       device: DEVICE,
       trainBatch,
       archBatch: () => archBatch,
-      forward({ images, labels }, purpose) {
-        const logits = supernet.forward(images, method.mixture(purpose));
-        return { logits, loss: crossEntropy(logits, labels) };
-      },
+      loss: (batch, purpose, seen) => batchLoss(context, batch, purpose, seen),
     }).trainLoss;
 }
 

@@ -9,7 +9,9 @@ import type { Command, Outcome } from "./command.ts";
 import { check } from "./commands/check.ts";
 import { data } from "./commands/data.ts";
 import { derive } from "./commands/derive.ts";
+import { diff } from "./commands/diff.ts";
 import { doctor } from "./commands/doctor.ts";
+import { plan } from "./commands/plan.ts";
 import { presets } from "./commands/presets.ts";
 import { run } from "./commands/run.ts";
 import { search } from "./commands/search.ts";
@@ -30,7 +32,9 @@ export const COMMANDS: readonly Command[] = [
   train,
   test,
   show,
+  plan,
   presets,
+  diff,
   data,
   toy,
   check,

@@ -10,17 +10,30 @@ export interface ConfigDifference {
   readonly reference: unknown;
 }
 
-/** The configuration as YAML that `--config` reads back; with `reference`, differing lines say its value. */
-export function formatConfig(config: Config, reference?: { name: string; config: Config }): string {
+/** What {@link formatConfig} says beside the values. */
+export interface Remarks {
+  /** Differing lines say the value of this configuration. */
+  readonly reference?: { readonly name: string; readonly config: Config };
+  /** A note for each key, by dotted path: where its value comes from. */
+  readonly notes?: Readonly<Record<string, string>>;
+}
+
+/** The configuration as YAML that `--config` reads back. */
+export function formatConfig(config: Config, { reference, notes = {} }: Remarks = {}): string {
   const document = new Document(config);
   visit(document, {
     Seq(_, list) {
       list.flow = true;
     },
   });
-  for (const { key, reference: other } of reference ? diffConfigs(config, reference.config) : []) {
-    const node = document.getIn(key.split("."), true);
-    if (isScalar(node) || isSeq(node)) node.comment = ` ${reference!.name}: ${JSON.stringify(other)}`;
+  const differences = reference ? diffConfigs(config, reference.config) : [];
+  const other = new Map(
+    differences.map((one) => [one.key, `${reference!.name}: ${JSON.stringify(one.reference)}`]),
+  );
+  for (const { path } of configKeys()) {
+    const remarks = [other.get(path), notes[path]].filter((text) => text !== undefined);
+    const node = document.getIn(path.split("."), true);
+    if (remarks.length > 0 && (isScalar(node) || isSeq(node))) node.comment = ` ${remarks.join(" · ")}`;
   }
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }

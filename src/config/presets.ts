@@ -1,8 +1,14 @@
 // Named settings. A preset is a partial configuration over the schema's defaults, with a line that says what for.
 // No zod here: listing presets must not cost its import.
 import { UserError } from "../errors.ts";
-import { DARTS_PRIMITIVES } from "../space/primitives.ts";
 import { nearest } from "./nearest.ts";
+import {
+  CODE,
+  IMAGENET_PC_DARTS,
+  IMAGENET_TRANSFER,
+  PAPER,
+  type SourcedSettings,
+} from "./published-settings.ts";
 import type { ConfigInput } from "./schema.ts";
 
 /** A named partial configuration. */
@@ -10,6 +16,8 @@ export interface Preset {
   readonly name: string;
   readonly description: string;
   readonly settings: ConfigInput;
+  /** Where a value comes from, by dotted key; empty for what is ours. */
+  readonly sources: Readonly<Record<string, string>>;
 }
 
 /** Every preset by name. */
@@ -41,63 +49,40 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
         randomCells: 1,
       },
     },
+    sources: {},
   },
-  // DARTS (Liu et al., ICLR 2019), sections 3.1 and A.1, and its published code where the text says less.
-  // Equal to the schema's defaults, and written out so that it stays the paper's if a default ever moves.
-  paper: {
-    name: "paper",
-    description:
-      "the published CIFAR-10 settings of DARTS, first order: 50 epochs of search, 600 of training (GPU days)",
-    settings: {
-      seed: 2,
-      data: {
-        name: "cifar10",
-        trainImages: null,
-        testImages: null,
-        weightsShare: 0.5,
-        cropPadding: 4,
-        flip: true,
-      },
-      space: { nodes: 4, primitives: [...DARTS_PRIMITIVES], stemMultiplier: 3 },
-      search: {
-        method: "darts",
-        order: "first",
-        channels: 16,
-        cells: 8,
-        epochs: 50,
-        batchSize: 64,
-        learningRate: 0.025,
-        learningRateMin: 0.001,
-        momentum: 0.9,
-        weightDecay: 3e-4,
-        gradClip: 5,
-        archLearningRate: 3e-4,
-        archBeta1: 0.5,
-        archBeta2: 0.999,
-        archWeightDecay: 1e-3,
-        archFromEpoch: 0,
-        cutout: 0,
-      },
-      train: {
-        channels: 36,
-        cells: 20,
-        stem: "cifar",
-        epochs: 600,
-        batchSize: 96,
-        learningRate: 0.025,
-        learningRateMin: 0,
-        momentum: 0.9,
-        weightDecay: 3e-4,
-        gradClip: 5,
-        cutout: 16,
-        dropPath: 0.2,
-        auxiliary: true,
-        auxiliaryWeight: 0.4,
-        labelSmoothing: 0,
-      },
-    },
-  },
+  paper: published(
+    "paper",
+    "CIFAR-10 by the DARTS paper, first order: 50 epochs of search, 600 of training (GPU days)",
+    PAPER,
+  ),
+  code: published(
+    "code",
+    "the same by the code that was released with it: where they differ, the code",
+    CODE,
+  ),
+  imagenet: published(
+    "imagenet",
+    "training on ImageNet by the DARTS paper and code: 14 cells, 250 epochs; set data.path to your copy",
+    IMAGENET_TRANSFER,
+  ),
+  "imagenet-pc-darts": published(
+    "imagenet-pc-darts",
+    "training on ImageNet by PC-DARTS: batches of 1024, a line for the learning rate",
+    IMAGENET_PC_DARTS,
+  ),
 };
+
+function published(name: string, description: string, sourced: SourcedSettings): Preset {
+  const settings: Record<string, unknown> = {};
+  for (const [path, [value]] of Object.entries(sourced)) {
+    const [first, second] = path.split(".") as [string, string?];
+    if (second === undefined) settings[first] = value;
+    else settings[first] = { ...(settings[first] as object), [second]: value };
+  }
+  const sources = Object.fromEntries(Object.entries(sourced).map(([path, [, source]]) => [path, source]));
+  return { name, description, settings: settings as ConfigInput, sources };
+}
 
 /** The preset of that name; throws a {@link UserError} that names the nearest one. */
 export function findPreset(name: string): Preset {

@@ -29,8 +29,18 @@ const data = z.strictObject({
     .lt(1)
     .default(0.5)
     .describe("part of the training images that trains the weights in the search"),
+  crop: z
+    .enum(["padded", "resized"])
+    .default("padded")
+    .describe("random crop of training images: of the padded image, or of 8 to 100 % of its area, resized"),
   cropPadding: z.number().int().min(0).default(4).describe("pixels of zero padding before the random crop"),
   flip: z.boolean().default(true).describe("mirror half of the training images"),
+  colorJitter: z
+    .number()
+    .min(0)
+    .max(1)
+    .default(0)
+    .describe("change of brightness, contrast and saturation of training images, and of hue by half of it"),
 });
 
 const space = z.strictObject({
@@ -58,6 +68,13 @@ const search = z.strictObject({
   cells: positive.default(8).describe("cells of the supernet"),
   epochs: positive.default(50).describe("epochs of the search"),
   batchSize: positive.default(64).describe("images in a mini-batch"),
+  microBatch: positive
+    .nullable()
+    .default(null)
+    .describe(
+      "largest part of a mini-batch to compute at once, its gradients added up: less memory; batch norm sees, and " +
+        "counts in its running statistics, each part by itself (null: the whole)",
+    ),
   learningRate: rate.default(0.025).describe("first learning rate of the weights (SGD, cosine)"),
   learningRateMin: rate.default(0.001).describe("last learning rate of the weights"),
   momentum: fraction.default(0.9).describe("momentum of the weights' SGD"),
@@ -77,8 +94,26 @@ const train = z.strictObject({
   stem: z.enum(["cifar", "imagenet"]).default("cifar").describe("stem of the derived network"),
   epochs: positive.default(600).describe("epochs of the training from scratch"),
   batchSize: positive.default(96).describe("images in a mini-batch"),
-  learningRate: rate.default(0.025).describe("first learning rate (SGD, cosine)"),
-  learningRateMin: rate.default(0).describe("last learning rate"),
+  microBatch: positive
+    .nullable()
+    .default(null)
+    .describe(
+      "largest part of a mini-batch to compute at once, its gradients added up: less memory; batch norm sees, and " +
+        "counts in its running statistics, each part by itself (null: the whole)",
+    ),
+  learningRate: rate.default(0.025).describe("first learning rate (SGD)"),
+  learningRateMin: rate.default(0).describe("last learning rate (cosine and linear)"),
+  schedule: z
+    .enum(["cosine", "linear", "exponential"])
+    .default("cosine")
+    .describe("how the learning rate falls from epoch to epoch"),
+  decay: z.number().gt(0).max(1).default(0.97).describe("factor of each epoch's learning rate (exponential)"),
+  warmup: z
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe("first epochs, over which the learning rate rises to its schedule in even steps"),
   momentum: fraction.default(0.9).describe("momentum of SGD"),
   weightDecay: rate.default(3e-4).describe("L2 penalty"),
   gradClip: rate.default(5).describe("largest global norm of the gradient (0: no clipping)"),
@@ -99,6 +134,10 @@ const train = z.strictObject({
 export const configSchema = z.strictObject({
   seed: z.number().int().min(0).default(2).describe("seed of everything random"),
   device: z.string().default("cpu").describe("device that libtorch computes on: cpu, cuda:0, …"),
+  memoryLimit: positive
+    .nullable()
+    .default(null)
+    .describe("megabytes that a run may take; one that needs more is refused (null: what is free)"),
   threads: z.number().int().min(0).default(0).describe("threads of libtorch (0: one for each core)"),
   kernels: z
     .enum(["auto", "fused", "composite"])

@@ -2,10 +2,16 @@
 // padding, mirror, normalisation, Cutout (arXiv:1708.04552). Padding is black before normalisation, Cutout is
 // zero after it, as in the original code. An odd Cutout side is kept exactly; the original rounds it down.
 import type { Generator } from "../random/generator.ts";
+import { jitterColors } from "./color-jitter.ts";
 import type { ImageSet } from "./dataset.ts";
+import { drawRegion, enlarge } from "./resized-crop.ts";
 
 /** What is done to training images. */
 export interface Augmentation {
+  /** `padded` (the default): of the padded image, by `cropPadding`; `resized`: see resized-crop.ts. */
+  readonly crop?: "padded" | "resized";
+  /** Strength of {@link jitterColors}; 0 (the default): none. */
+  readonly colorJitter?: number;
   /** Pixels of zero padding before the random crop; 0: no crop. */
   readonly cropPadding: number;
   /** Whether half of the images are mirrored. */
@@ -25,8 +31,8 @@ export type Transform = (index: number, target: Float32Array, offset: number, ge
 
 /**
  * The transform of `set`: augmented for training, or with null only normalised, for evaluation.
- * Numbers are drawn in the order: crop top, crop left, flip, Cutout centre row, centre column; nothing is
- * drawn for a step that is off.
+ * Numbers are drawn in the order: crop (top, left, or those of the resized one), flip, colours, Cutout centre row,
+ * centre column; nothing is drawn for a step that is off.
  */
 export function createTransform(
   set: ImageSet,
@@ -34,6 +40,9 @@ export function createTransform(
   augmentation: Augmentation | null,
 ): Transform {
   const { cropPadding: padding, flip, cutout } = augmentation ?? { cropPadding: 0, flip: false, cutout: 0 };
+  if (augmentation && (augmentation.crop === "resized" || augmentation.colorJitter)) {
+    return createPixelTransform(set, { mean, std }, augmentation);
+  }
   const { images, channels, height, width } = set;
   const plane = height * width;
   // 256 values for each channel: normalising is one look-up.
@@ -72,6 +81,53 @@ export function createTransform(
     }
     if (cutout > 0) cut(set, cutout, target, offset, generator);
   };
+}
+
+/** The transform with steps that need the pixels as numbers before they are normalised. */
+function createPixelTransform(
+  set: ImageSet,
+  { mean, std }: Normalisation,
+  { crop = "padded", colorJitter = 0, cropPadding, flip, cutout }: Augmentation,
+): Transform {
+  const { channels, height, width } = set;
+  const pixels = height * width;
+  const image = new Float32Array(channels * pixels);
+  return (index, target, offset, generator) => {
+    if (crop === "resized") enlarge(set, index, drawRegion(height, width, generator), image);
+    else cropPadded(set, index, cropPadding, image, generator);
+    const mirrored = flip && generator.uniform() < 0.5;
+    if (colorJitter > 0) jitterColors(image, { channels, pixels }, colorJitter, generator);
+    for (let c = 0; c < channels; c++) {
+      const [shift, scale] = [mean[c]!, std[c]!];
+      for (let i = 0; i < pixels; i++) {
+        const column = i % width;
+        const from = mirrored ? i - column + width - 1 - column : i;
+        target[offset + c * pixels + i] = (image[c * pixels + from]! / 255 - shift) / scale;
+      }
+    }
+    if (cutout > 0) cut(set, cutout, target, offset, generator);
+  };
+}
+
+/** The image moved by up to `padding` pixels, black where it came from. */
+function cropPadded(
+  { images, channels, height, width }: ImageSet,
+  index: number,
+  padding: number,
+  target: Float32Array,
+  generator: Generator,
+): void {
+  const top = padding > 0 ? generator.int(0, 2 * padding) - padding : 0;
+  const left = padding > 0 ? generator.int(0, 2 * padding) - padding : 0;
+  target.fill(0);
+  for (let c = 0; c < channels; c++) {
+    for (let y = Math.max(0, -top); y < Math.min(height, height - top); y++) {
+      for (let x = Math.max(0, -left); x < Math.min(width, width - left); x++) {
+        const from = ((index * channels + c) * height + y + top) * width + x + left;
+        target[(c * height + y) * width + x] = images[from]!;
+      }
+    }
+  }
 }
 
 /** Zeroes a square whose centre is uniform over the pixels and which the borders clip. */

@@ -53,6 +53,15 @@ export interface TrainOptions extends NewRunOptions {
   readonly cell: string;
 }
 
+/** Options of `darts plan`. */
+export interface PlanOptions {
+  /** `run`, `search`, or a cell as in {@link TrainOptions}. */
+  readonly work: string;
+  /** Steps of the full size that are timed; 0: none. */
+  readonly probeSteps: number;
+  readonly reporter: Reporter;
+}
+
 /** Options of a job on an existing run folder. */
 export interface ExistingRunOptions {
   readonly run: string;

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { ConfigSources } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
+import { imagesAtOnce } from "../data/batch-tensors.ts";
 import { UserError } from "../errors.ts";
 import { checkGenotype, formatPython } from "../genotype/parse.ts";
 import { scope } from "../tensor/scope.ts";
@@ -15,11 +16,16 @@ import type {
   DeriveOptions,
   JobResult,
   NewRunOptions,
+  PlanOptions,
   ResumeOptions,
   TestOptions,
   TrainOptions,
 } from "./job.ts";
 import { lockRun } from "./lock.ts";
+import { type Intent, makePlan, timePlan } from "./plan.ts";
+import { requireMemory } from "./plan-advice.ts";
+import { planJson, planText } from "./plan-text.ts";
+import { checkConfig, checkData } from "./preflight.ts";
 import { cellText, type RunReport, reportText } from "./report.ts";
 import { finishedReport, resumedConfig } from "./resume.ts";
 import { openRun, readGenotype, saveGenotype, saveReport } from "./run-folder.ts";
@@ -107,17 +113,43 @@ export async function testCommand(config: Config, options: TestOptions): Promise
   using network = createNetwork(genotype, config, dataset);
   scope(() => network.loadStateDict(loadWeights(path)));
   const { mean, std } = dataset;
-  const { batchSize } = config.train;
   const measured = evaluate(network, test.open("darts test"), {
     mean,
     std,
-    batchSize,
+    batchSize: imagesAtOnce(config.train),
     device: config.device,
   });
   const text =
     `${cell} (${options.weights ?? checkpoint}) on ${measured.images} test images: ` +
     `top-1 ${percent(measured.top1)}, top-5 ${percent(measured.top5)}, loss ${measured.loss.toFixed(4)}`;
   return { json: { run: options.run, cell, weights: path, ...measured }, text };
+}
+
+/** What a run, a search or a training of a cell would need, without doing it. */
+export async function planCommand(
+  config: Config,
+  { work, probeSteps, reporter }: PlanOptions,
+): Promise<JobResult> {
+  const intent = await intentOf(config, work);
+  checkConfig(config, intent);
+  prepareRuntime(config);
+  const { dataset } = await loadData(config, reporter);
+  checkData(config, dataset, intent);
+  const subject = { config, data: dataset, intent };
+  const plan = makePlan(subject);
+  requireMemory(plan, subject);
+  const known = probeSteps > 0 ? timePlan(plan, subject, probeSteps) : plan;
+  return { json: planJson(known), text: planText(known) };
+}
+
+/** `run`, `search`, or a cell as `darts train` takes it. */
+async function intentOf(config: Config, work: string): Promise<Intent> {
+  if (work === "run") return { searches: true, trains: "found" };
+  if (work === "search") return { searches: true };
+  return {
+    searches: false,
+    trains: work === "random" ? randomCell({ config }, 1) : await readGenotypeSource(work),
+  };
 }
 
 /** The genotype of a search's last epoch, or of another one: as its method derived it and the event log holds it. */

@@ -11,6 +11,7 @@ import type {
 } from "./events.ts";
 import { Interruption, isTold } from "./interruption.ts";
 import type { Progress } from "./job.ts";
+import { createPace, type Pace } from "./pace.ts";
 import type { Session } from "./session.ts";
 
 /** What the loop itself measures of a step and of an epoch. */
@@ -82,6 +83,7 @@ class Loop {
   readonly #session: Session;
   readonly #work: Work;
   readonly #files: CheckpointFiles;
+  readonly #pace: Pace;
   /** Milliseconds of the steps of the present epoch. */
   #stepsMs = 0;
   /** Seconds of the finished epochs. */
@@ -98,6 +100,7 @@ class Loop {
     this.#resumeOrBegin();
     this.#epochStarted = performance.now() - this.#stepsMs;
     const { epoch, epochs, step, stepsPerEpoch } = work;
+    this.#pace = createPace(session.reporter, work.title, { stepsPerEpoch, epochs });
     this.progress = session.reporter.progress(
       work.title,
       epochs * stepsPerEpoch,
@@ -159,7 +162,9 @@ class Loop {
     const work = this.#work;
     const started = performance.now();
     const record = work.runStep();
-    const ms = Math.round(performance.now() - started);
+    const milliseconds = performance.now() - started;
+    const ms = Math.round(milliseconds);
+    this.#pace.step(milliseconds);
     this.#stepsMs += ms;
     this.#session.events.append({ ...record, ms });
     this.progress.update(work.epoch * work.stepsPerEpoch + work.step, {

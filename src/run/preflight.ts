@@ -5,15 +5,10 @@ import { UserError } from "../errors.ts";
 import { isReduction } from "../genotype/genotype.ts";
 import { findMethod } from "../search/methods.ts";
 import { splitsFor } from "../search/search.ts";
-
-/** What a command is going to do. */
-export interface Plan {
-  readonly searches: boolean;
-  readonly trains: boolean;
-}
+import type { Intent } from "./plan.ts";
 
 /** Throws a {@link UserError} for a search method that is not there: known without the data. */
-export function checkConfig(config: Config, { searches }: Plan): void {
+export function checkConfig(config: Config, { searches }: Pick<Intent, "searches">): void {
   if (searches) findMethod(config.search.method);
 }
 
@@ -21,7 +16,7 @@ export function checkConfig(config: Config, { searches }: Plan): void {
 export function checkData(
   config: Config,
   dataset: Pick<ImageDataset, "train">,
-  { searches, trains }: Plan,
+  { searches, trains }: Intent,
 ): void {
   if (searches) splitsFor(config, dataset);
   if (trains && config.train.auxiliary) checkAuxiliary(config, dataset.train.height);

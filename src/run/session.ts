@@ -16,6 +16,9 @@ import { divergenceEvent, watchHealth } from "./health.ts";
 import { Interruption, isTold } from "./interruption.ts";
 import type { JobOptions, NewRunOptions, Reporter } from "./job.ts";
 import { lockRun } from "./lock.ts";
+import { type Intent, makePlan } from "./plan.ts";
+import { requireMemory } from "./plan-advice.ts";
+import { planText } from "./plan-text.ts";
 import { checkConfig, checkData } from "./preflight.ts";
 import { findResumePoint } from "./resume.ts";
 import { createRun, preparePlace, type RunFolder } from "./run-folder.ts";
@@ -77,7 +80,7 @@ export async function inNewRun<T>(
   const { root, name, preset, reporter } = options;
   // Everything that can be wrong with the input is found before a folder is made.
   preparePlace(root, name);
-  const { threads, ...data } = await prepare(command, config, options, undefined);
+  const { threads, ...data } = await prepare({ command, genotype }, config, options, undefined);
   const record = { command, genotype, data: data.fingerprint, starts: [thisStart(threads)] };
   const run = createRun({ config, root, name, label: preset, record });
   const unlock = lockRun(run.path, (line) => reporter.log(line));
@@ -99,7 +102,7 @@ export async function inOldRun<T>(
 ): Promise<T> {
   const { reporter } = options;
   const logged = existsSync(run.files.events) ? readEvents(run.files.events) : [];
-  const { threads, ...data } = await prepare(old.command, config, options, run.path);
+  const { threads, ...data } = await prepare(old, config, options, run.path);
   if (data.fingerprint !== old.data) {
     throw new UserError(
       `${run.path} was begun on other images: their checksum is ${data.fingerprint}, was ${old.data}. ` +
@@ -122,18 +125,25 @@ export async function inOldRun<T>(
 
 /** The data and threads of a job, checked. `run` is the folder that it goes on in, undefined for a new run. */
 async function prepare(
-  command: RunCommand,
+  { command, genotype }: Pick<RunRecord, "command" | "genotype">,
   config: Config,
   { reporter, signal }: JobOptions,
   run: string | undefined,
 ): Promise<SessionData & { readonly threads: number }> {
-  const plan = { searches: command !== "train", trains: command !== "search" };
-  checkConfig(config, plan);
+  const intent: Intent = {
+    searches: command !== "train",
+    ...(command !== "search" && { trains: genotype ?? "found" }),
+  };
+  checkConfig(config, intent);
   const threads = prepareRuntime(config);
   try {
     const data = await loadData(config, reporter, signal);
     if (await isTold(signal)) throw new Interruption(run, signal?.reason);
-    checkData(config, data.dataset, plan);
+    checkData(config, data.dataset, intent);
+    const subject = { config, data: data.dataset, intent };
+    const plan = makePlan(subject);
+    reporter.log(planText(plan));
+    requireMemory(plan, subject);
     return { threads, ...data };
   } catch (error) {
     throw signal?.aborted ? new Interruption(run, signal.reason) : error;

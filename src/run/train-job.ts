@@ -1,5 +1,6 @@
 // Training of one cell as a job: what the loop logs of it, and at the very end the only look at the test images.
 import { join } from "node:path";
+import { imagesAtOnce } from "../data/batch-tensors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { randomGenotype } from "../genotype/random.ts";
 import { part } from "../optim/snapshot.ts";
@@ -112,7 +113,7 @@ async function measure(
   const { config, dataset, test, run, signal } = session;
   const { mean, std } = dataset;
   const view = test.open(reportOf(cell));
-  const options = { mean, std, batchSize: config.train.batchSize, device: config.device };
+  const options = { mean, std, batchSize: imagesAtOnce(config.train), device: config.device };
   const once = async (): Promise<Evaluation> => {
     const batches = evaluation(training.network, view, options);
     for (;;) {

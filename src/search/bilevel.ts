@@ -4,11 +4,11 @@
 import type { TensorBatch } from "../data/batch-tensors.ts";
 import { countNotFinite } from "../nn/divergence.ts";
 import { topCorrect } from "../nn/loss.ts";
+import { type LossGradient, lossGradient } from "../optim/accumulate.ts";
 import { clipGradNorm } from "../optim/clip.ts";
 import type { Gradients } from "../optim/optimizer.ts";
-import { grad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
-import type { Parameter } from "../tensor/tensor.ts";
+import type { Parameter, Tensor } from "../tensor/tensor.ts";
 import type { SearchStep, StepResult } from "./method.ts";
 import { unrolledGradient } from "./unrolled.ts";
 
@@ -21,22 +21,20 @@ function diverged(weights: readonly Parameter[], gradients: Gradients): StepResu
 /** Moves the weights on the step's training batch: gradient, clipping of the weights only, SGD. */
 export function weightStep(step: SearchStep): StepResult {
   return scope(() => {
-    const { logits, loss } = step.forward(step.trainBatch, "weights");
-    const gradients = grad([loss], step.weights);
+    const { value, correct, gradients } = countedGradient(step, step.weights);
     // Before the weights are touched: a gradient that is not finite would spoil them for good.
     if (!Number.isFinite(clipGradNorm(gradients, step.gradClip))) return diverged(step.weights, gradients);
     step.weightOptimizer.step(gradients);
-    return { trainLoss: loss.item(), trainCorrect: topCorrect(logits, step.trainBatch.labels, 1) };
+    return { trainLoss: value, trainCorrect: correct };
   });
 }
 
 /** Moves the alphas by ∇α L_V(w, α): the first-order approximation. Returns the validation loss. */
 export function firstOrderStep(step: SearchStep, batch: TensorBatch): number {
   return scope(() => {
-    const { loss } = step.forward(batch, "architecture");
-    const value = loss.item();
+    const { value, gradients } = lossGradient(step.loss(batch, "architecture"), step.alphas);
     // A loss that is not finite ends the search: it must not spoil the alphas before they are looked at.
-    if (Number.isFinite(value)) step.archOptimizer.step(grad([loss], step.alphas));
+    if (Number.isFinite(value)) step.archOptimizer.step(gradients);
     return value;
   });
 }
@@ -50,8 +48,8 @@ export function secondOrderStep(step: SearchStep, batch: TensorBatch): number {
         weights: step.weights,
         alphas: step.alphas,
         buffers: step.buffers,
-        trainLoss: () => step.forward(step.trainBatch, "architecture").loss,
-        validLoss: () => step.forward(batch, "architecture").loss,
+        trainLoss: step.loss(step.trainBatch, "architecture"),
+        validLoss: step.loss(batch, "architecture"),
       },
       {
         learningRate: weightOptimizer.learningRate,
@@ -69,13 +67,21 @@ export function secondOrderStep(step: SearchStep, batch: TensorBatch): number {
 /** Moves alphas and weights by the gradients of one and the same pass (one-level optimisation). */
 export function jointStep(step: SearchStep): StepResult {
   return scope(() => {
-    const { logits, loss } = step.forward(step.trainBatch, "weights");
-    const gradients = grad([loss], [...step.alphas, ...step.weights]);
+    const { value, correct, gradients } = countedGradient(step, [...step.alphas, ...step.weights]);
     const forWeights = gradients.slice(step.alphas.length);
     if (!Number.isFinite(clipGradNorm(forWeights, step.gradClip))) return diverged(step.weights, forWeights);
     step.archOptimizer.step(gradients.slice(0, step.alphas.length));
     step.weightOptimizer.step(forWeights);
-    const trainLoss = loss.item();
-    return { trainLoss, trainCorrect: topCorrect(logits, step.trainBatch.labels, 1), archLoss: trainLoss };
+    return { trainLoss: value, trainCorrect: correct, archLoss: value };
   });
+}
+
+/** Loss, gradient and correctly classified images of the step's training batch. */
+function countedGradient(step: SearchStep, inputs: readonly Tensor[]): LossGradient & { correct: number } {
+  let correct = 0;
+  const loss = step.loss(step.trainBatch, "weights", (logits, labels) => {
+    correct += topCorrect(logits, labels, 1);
+  });
+  const found = lossGradient(loss, inputs);
+  return { ...found, correct };
 }

@@ -9,6 +9,7 @@
 
 import type { TensorBatch } from "../data/batch-tensors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
+import type { Loss } from "../optim/accumulate.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { SGD } from "../optim/sgd.ts";
 import type { EdgeContext, EdgeModule } from "../space/mixed-op.ts";
@@ -34,8 +35,11 @@ export interface SearchStep {
   readonly trainBatch: TensorBatch;
   /** The next batch for the architecture; drawn only when it is asked for. */
   archBatch(): TensorBatch;
-  /** Logits and mean cross-entropy of a batch under the method's present mixture. */
-  forward(batch: TensorBatch, purpose: Purpose): { readonly logits: Tensor; readonly loss: Tensor };
+  /**
+   * Mean cross-entropy of a batch under the method's present mixture, in as many parts as it has micro-batches; `seen`
+   * is shown the logits of each. Differentiate it with {@link lossGradient}.
+   */
+  loss(batch: TensorBatch, purpose: Purpose, seen?: (logits: Tensor, labels: Tensor) => void): Loss;
 }
 
 /** What a step reports. */
@@ -62,7 +66,10 @@ export interface SearchMethod {
   readonly alphas: ReadonlyMap<string, Parameter>;
   /** Builds the supernet's edges; absent: {@link MixedOp}. */
   readonly createEdge?: (context: EdgeContext) => EdgeModule;
-  /** Weights of the candidates for one forward pass, made anew for each. */
+  /**
+   * Weights of the candidates for one forward pass, made anew for each. What is random in them comes from libtorch's
+   * generator: the micro-batches of one batch, and the passes of the unrolled step, repeat its draws.
+   */
   mixture(purpose: Purpose): Mixture;
   /** One step of the search: moves the alphas, the weights, or both. */
   step(step: SearchStep): StepResult;

@@ -1,7 +1,7 @@
 // A search in progress: supernet, alphas, both optimizers and the batches, moved one step at a time.
 // It can be saved between any two steps and continued to the same bytes.
 import type { Config } from "../config/schema.ts";
-import { toTensors } from "../data/batch-tensors.ts";
+import { imagesAtOnce, toTensors } from "../data/batch-tensors.ts";
 import { type Batch, type Batches, type BatchesState, createBatches } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { type SearchSplits, searchSplits, subset } from "../data/splits.ts";
@@ -20,7 +20,8 @@ import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
 import { AlphaActivity } from "./alpha-activity.ts";
-import type { Purpose, SearchMethod, StepResult } from "./method.ts";
+import { batchLoss, type LossContext } from "./batch-loss.ts";
+import type { SearchMethod, StepResult } from "./method.ts";
 import { findMethod } from "./methods.ts";
 
 /** What {@link Search.validate} found: on images that the weights never saw, with running statistics. */
@@ -86,15 +87,16 @@ export class Search {
   readonly #weightOptimizer: SGD;
   readonly #archOptimizer: Adam;
   readonly #alphaActivity: AlphaActivity;
+  readonly #lossContext: LossContext;
 
   constructor(config: Config, dataset: Omit<ImageDataset, "test">) {
     this.#config = config;
     const { search, space, data, device } = config;
     const splits = splitsFor(config, dataset);
     const { mean, std } = dataset;
-    const { cropPadding, flip } = data;
+    const { crop, cropPadding, flip, colorJitter } = data;
     const common = { mean, std, batchSize: search.batchSize, seed: config.seed };
-    const augmentation = { cropPadding, flip, cutout: search.cutout };
+    const augmentation = { crop, cropPadding, flip, colorJitter, cutout: search.cutout };
     this.#weightBatches = createBatches(splits.weights, {
       ...common,
       augmentation,
@@ -109,6 +111,7 @@ export class Search {
       ? undefined
       : createBatches(splits.architecture, {
           ...common,
+          batchSize: imagesAtOnce(search),
           augmentation: null,
           shuffle: false,
           stream: "search/validation",
@@ -136,6 +139,8 @@ export class Search {
       kernels: config.kernels,
     }).to({ device });
     this.#buffers = this.supernet.buffers();
+    const { supernet, method } = this;
+    this.#lossContext = { supernet, method, device, microBatch: search.microBatch };
     seed(config.seed, device);
     const { momentum, weightDecay, learningRate } = search;
     this.#weightOptimizer = new SGD(this.supernet.parameters(), { learningRate, momentum, weightDecay });
@@ -180,7 +185,7 @@ export class Search {
         device,
         trainBatch,
         archBatch: () => toTensors(this.#archBatches.next(), device),
-        forward: (batch, purpose) => this.#forward(batch.images, batch.labels, purpose),
+        loss: (batch, purpose, seen) => batchLoss(this.#lossContext, batch, purpose, seen),
       });
       addStep(this.totals, step.trainLoss, step.trainCorrect, trainBatch.size);
       return step;
@@ -233,8 +238,8 @@ export class Search {
 
   #validateBatch(batch: Batch, totals: Totals): void {
     const { images, labels, size } = toTensors(batch, this.#config.device);
-    const { loss, logits } = this.#forward(images, labels, "validation");
-    addStep(totals, loss.item(), topCorrect(logits, labels, 1), size);
+    const logits = this.supernet.forward(images, this.method.mixture("validation"));
+    addStep(totals, crossEntropy(logits, labels).item(), topCorrect(logits, labels, 1), size);
   }
 
   /**
@@ -325,10 +330,5 @@ export class Search {
         "Lower search.learningRate or search.archLearningRate; checkpoints of earlier epochs are kept.",
       { phase: "search", epoch, step, first },
     );
-  }
-
-  #forward(images: Tensor, labels: Tensor, purpose: Purpose): { logits: Tensor; loss: Tensor } {
-    const logits = this.supernet.forward(images, this.method.mixture(purpose));
-    return { logits, loss: crossEntropy(logits, labels) };
   }
 }

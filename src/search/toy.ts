@@ -1,7 +1,8 @@
 // The bilevel toy problem of the DARTS paper (figure 2), solved by the same unrolled code as the search:
 // L_V(w, a) = aw − 2a + 1, L_T(w, a) = (w − a)², from (a, w) = (2, −2). The bilevel optimum is (1, 1); for a
 // fixed ξ the iteration ends at a = w = 2/(1 + 2ξ), so ξ = 0 (first order) stays at 2 and ξ = ½ is exact.
-import { grad, noGrad } from "../tensor/autograd.ts";
+import { lossGradient } from "../optim/accumulate.ts";
+import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
 import { Parameter, scalar } from "../tensor/tensor.ts";
 import { type BilevelProblem, unrolledGradient } from "./unrolled.ts";
@@ -29,7 +30,7 @@ export function toyTrajectory(xi: number, steps: number): [a: number, w: number]
     scope(() => {
       const [alphaGradient] = unrolledGradient(problem, { learningRate: xi }).gradients;
       descend(a, alphaGradient!);
-      const [weightGradient] = grad([problem.trainLoss()], [w]);
+      const [weightGradient] = lossGradient(problem.trainLoss, [w]).gradients;
       descend(w, weightGradient!);
     });
     trajectory.push([a.item(), w.item()]);

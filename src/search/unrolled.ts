@@ -3,10 +3,11 @@
 // and weight decay of the real one, as published. Deviations from the reference code, on purpose: the live
 // weights and the BN buffers are exactly as found afterwards, also when something throws, and the ± passes see
 // the random draws of the virtual step's pass, so that all three are of one and the same function.
+import { type Loss, lossGradient } from "../optim/accumulate.ts";
 import { globalNorm } from "../optim/clip.ts";
 import { aten } from "../tensor/aten.ts";
-import { grad, noGrad } from "../tensor/autograd.ts";
-import { generatorState, setGeneratorState } from "../tensor/runtime.ts";
+import { noGrad } from "../tensor/autograd.ts";
+import { generatorState, withDraws } from "../tensor/runtime.ts";
 import { exchange, scope } from "../tensor/scope.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
 
@@ -16,10 +17,10 @@ export interface BilevelProblem {
   readonly alphas: readonly Parameter[];
   /** Tensors that a forward pass overwrites (running statistics) and that must come back as they were. */
   readonly buffers?: readonly Tensor[];
-  /** L_T at the present weights and alphas: a scalar with a graph. */
-  trainLoss(): Tensor;
-  /** L_V at the present weights and alphas: a scalar with a graph. */
-  validLoss(): Tensor;
+  /** L_T at the present weights and alphas. */
+  readonly trainLoss: Loss;
+  /** L_V at the present weights and alphas. */
+  readonly validLoss: Loss;
 }
 
 /** The weight optimizer's part in the virtual step. */
@@ -56,10 +57,9 @@ export function unrolledGradient(problem: BilevelProblem, step: VirtualStep): Ar
       const virtual = virtualWeights(problem, step);
       const { validLoss, direct, v } = withWeights(weights, virtual, () =>
         scope(() => {
-          const loss = problem.validLoss();
-          const gradients = grad([loss], [...alphas, ...weights]);
+          const { value, gradients } = lossGradient(problem.validLoss, [...alphas, ...weights]);
           const count = alphas.length;
-          return { validLoss: loss.item(), direct: gradients.slice(0, count), v: gradients.slice(count) };
+          return { validLoss: value, direct: gradients.slice(0, count), v: gradients.slice(count) };
         }),
       );
       const norm = globalNorm(v);
@@ -85,7 +85,7 @@ export function unrolledGradient(problem: BilevelProblem, step: VirtualStep): Ar
 function virtualWeights({ weights, trainLoss }: BilevelProblem, step: VirtualStep): Tensor[] {
   const { learningRate, momentum = 0, weightDecay = 0, momentumBuffer } = step;
   return scope(() => {
-    const gradients = grad([trainLoss()], weights);
+    const { gradients } = lossGradient(trainLoss, weights);
     return noGrad(() =>
       weights.map((w, i) => {
         const buffer = momentumBuffer?.(i);
@@ -105,7 +105,7 @@ function shifted(weights: readonly Tensor[], v: readonly (Tensor | undefined)[],
 
 function alphaGradientAt(problem: BilevelProblem, weights: readonly Tensor[]): (Tensor | undefined)[] {
   return withWeights(problem.weights, weights, () =>
-    scope(() => grad([problem.trainLoss()], problem.alphas)),
+    scope(() => lossGradient(problem.trainLoss, problem.alphas).gradients),
   );
 }
 
@@ -130,16 +130,5 @@ function exchanged<T>(handles: readonly Tensor[], values: readonly Tensor[], fn:
     return fn();
   } finally {
     for (const [i, handle] of handles.entries()) exchange(handle, values[i]);
-  }
-}
-
-/** Runs `fn` from a saved state of the random generator, whose own state is afterwards as found. */
-function withDraws<T>(draws: Uint8Array, device: string, fn: () => T): T {
-  const found = generatorState(device);
-  setGeneratorState(draws, device);
-  try {
-    return fn();
-  } finally {
-    setGeneratorState(found, device);
   }
 }

@@ -15,17 +15,17 @@ import {
   labelled,
   type Named,
 } from "../nn/divergence.ts";
-import { crossEntropy, topCorrect } from "../nn/loss.ts";
 import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
 import { clipGradNorm } from "../optim/clip.ts";
-import { cosine, linear } from "../optim/schedule.ts";
+import { linear } from "../optim/schedule.ts";
 import { SGD } from "../optim/sgd.ts";
 import { addGenerator, addTensors, part, restoreGenerator, type Snapshot } from "../optim/snapshot.ts";
 import { Network } from "../space/network.ts";
-import { grad } from "../tensor/autograd.ts";
 import { seed } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { learningRateAt } from "./learning-rate.ts";
+import { objectiveGradient } from "./objective.ts";
 
 interface TrainingState {
   readonly epoch: number;
@@ -71,12 +71,12 @@ export class Training {
   constructor(config: Config, genotype: Genotype, dataset: Omit<ImageDataset, "test">) {
     this.#config = config;
     const { train, data, device } = config;
-    const { cropPadding, flip } = data;
+    const { crop, cropPadding, flip, colorJitter } = data;
     this.#batches = createBatches(trainingSplit(dataset), {
       mean: dataset.mean,
       std: dataset.std,
       batchSize: train.batchSize,
-      augmentation: { cropPadding, flip, cutout: train.cutout },
+      augmentation: { crop, cropPadding, flip, colorJitter, cutout: train.cutout },
       seed: config.seed,
       stream: "train",
     });
@@ -93,8 +93,7 @@ export class Training {
   }
 
   get learningRate(): number {
-    const { learningRate, learningRateMin, epochs } = this.#config.train;
-    return cosine(learningRate, learningRateMin, epochs, this.epoch);
+    return learningRateAt(this.#config.train, this.epoch);
   }
 
   /** Probability that a path is dropped in the present epoch: from 0 towards `train.dropPath`. */
@@ -115,14 +114,11 @@ export class Training {
 
   #step(): number {
     const { train, device } = this.#config;
-    const { images, labels, size } = toTensors(this.#batches.next(), device);
-    const { labelSmoothing } = train;
-    const { logits, auxiliary } = this.network.forward(images, { probability: this.dropPathProbability });
-    const loss = crossEntropy(logits, labels, { labelSmoothing });
-    const objective = auxiliary
-      ? loss.add(crossEntropy(auxiliary, labels, { labelSmoothing }).mul(train.auxiliaryWeight))
-      : loss;
-    const gradients = grad([objective], this.#optimizer.parameters);
+    const batch = toTensors(this.#batches.next(), device);
+    const { loss, correct, gradients } = objectiveGradient(this.network, batch, this.#optimizer.parameters, {
+      ...train,
+      dropPath: this.dropPathProbability,
+    });
     // Before the weights are touched: a gradient that is not finite would spoil them for good.
     if (!Number.isFinite(clipGradNorm(gradients, train.gradClip))) {
       const at = gradients.findIndex((gradient) => gradient && countNotFinite(gradient) > 0);
@@ -130,9 +126,8 @@ export class Training {
       return Number.NaN;
     }
     this.#optimizer.step(gradients);
-    const value = loss.item();
-    addStep(this.totals, value, topCorrect(logits, labels, 1), size);
-    return value;
+    addStep(this.totals, loss, correct, batch.size);
+    return loss;
   }
 
   *#learned(): Named {

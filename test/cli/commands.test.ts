@@ -94,7 +94,10 @@ for (const [args, input, message] of GENOTYPE_MISTAKES) {
 }
 
 test("presets lists them, and prints one as a file that --config takes", () => {
-  assert.match(darts(["presets"]).stdout, /^quick {2}.*\npaper {2}.*\n$/);
+  assert.match(
+    darts(["presets"]).stdout,
+    /^quick +.*\npaper +.*\ncode +.*\nimagenet +.*\nimagenet-pc-darts {2}.*\n$/,
+  );
   const { stdout } = darts(["presets", "quick"]);
   assert.deepEqual(parse(stdout), resolveConfig({ preset: "quick" }));
   assert.match(stdout, /^ {2}epochs: \d+ # paper: 50$/m);
@@ -103,7 +106,7 @@ test("presets lists them, and prints one as a file that --config takes", () => {
 test("presets --json gives the configuration and its differences from the paper", () => {
   assert.deepEqual(
     (json(["presets"])["presets"] as { name: string }[]).map(({ name }) => name),
-    ["quick", "paper"],
+    ["quick", "paper", "code", "imagenet", "imagenet-pc-darts"],
   );
   const quick = json(["presets", "quick"]);
   assert.deepEqual(quick["config"], resolveConfig({ preset: "quick" }));

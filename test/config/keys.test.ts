@@ -54,7 +54,7 @@ test("every preset is a valid configuration", () => {
 });
 
 test("a printed preset marks the lines that differ from the reference and no others", () => {
-  const paper = resolveConfig({ preset: "paper" });
-  const text = formatConfig(resolveConfig({ set: ["search.epochs=3"] }), { name: "paper", config: paper });
+  const reference = { name: "paper", config: resolveConfig({ preset: "paper" }) };
+  const text = formatConfig(resolveConfig({ preset: "paper", set: ["search.epochs=3"] }), { reference });
   assert.deepEqual(text.match(/^.*#.*$/gm), ["  epochs: 3 # paper: 50"]);
 });

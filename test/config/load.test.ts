@@ -29,8 +29,8 @@ function mistake(action: () => unknown): string {
   return assert.fail("no error was thrown");
 }
 
-test("without sources the configuration is that of the paper", () => {
-  assert.deepEqual(resolveConfig({}), resolveConfig({ preset: "paper" }));
+test("without sources the configuration is that of the released code", () => {
+  assert.deepEqual(resolveConfig({}), resolveConfig({ preset: "code" }));
 });
 
 test("a flag is stronger than --set, --set than the file, the file than the preset", () => {
@@ -189,7 +189,7 @@ test("--set and flags quote what was typed", () => {
 test("an unknown preset names the nearest and all of them", () => {
   assert.equal(
     mistake(() => resolveConfig({ preset: "quik" })),
-    'Unknown preset "quik"; expected one of: quick, paper. Did you mean quick?',
+    'Unknown preset "quik"; expected one of: quick, paper, code, imagenet, imagenet-pc-darts. Did you mean quick?',
   );
   assert.match(
     mistake(() => resolveConfig({ preset: "toString" })),

@@ -3,11 +3,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { TensorBatch } from "../../src/data/batch-tensors.ts";
-import { crossEntropy } from "../../src/nn/loss.ts";
+import { lossGradient } from "../../src/optim/accumulate.ts";
 import { Adam } from "../../src/optim/adam.ts";
 import { globalNorm } from "../../src/optim/clip.ts";
 import type { Gradients } from "../../src/optim/optimizer.ts";
 import { SGD } from "../../src/optim/sgd.ts";
+import { batchLoss } from "../../src/search/batch-loss.ts";
 import { dartsStep } from "../../src/search/darts.ts";
 import type { MethodContext, SearchStep } from "../../src/search/method.ts";
 import { Supernet, type SupernetOptions } from "../../src/space/supernet.ts";
@@ -66,6 +67,11 @@ function start() {
     betas: settings.archBetas,
     weightDecay: settings.archWeightDecay,
   });
+  const mixture = () => ({
+    normal: { operations: normal.softmax(1) },
+    reduce: { operations: reduce.softmax(1) },
+  });
+  const context = { supernet: net, method: { mixture }, device: "cpu", microBatch: null };
   const step = (train: string, arch: string): SearchStep => ({
     epoch: 0,
     weights: net.parameters(),
@@ -77,14 +83,7 @@ function start() {
     device: "cpu",
     trainBatch: batch(train),
     archBatch: () => batch(arch),
-    forward({ images, labels }) {
-      const mixture = {
-        normal: { operations: normal.softmax(1) },
-        reduce: { operations: reduce.softmax(1) },
-      };
-      const logits = net.forward(images, mixture);
-      return { logits, loss: crossEntropy(logits, labels) };
-    },
+    loss: (images, purpose, seen) => batchLoss(context, images, purpose, seen),
   });
   const parts = { net, alphas, weightOptimizer, archOptimizer, step };
   return disposing(parts, net, weightOptimizer, archOptimizer, ...alphas);
@@ -229,9 +228,12 @@ test(
   "the step reports how many training images were classified rightly",
   leakFree(() => {
     using search = start();
-    const { logits } = search.step("train1", "").forward(batch("train1"), "weights");
     const labels = batch("train1").labels.toNumbers();
-    const right = logits.toRows().filter((row, i) => row.indexOf(Math.max(...row)) === labels[i]).length;
+    let right = 0;
+    const loss = search.step("train1", "").loss(batch("train1"), "weights", (logits) => {
+      right = logits.toRows().filter((row, i) => row.indexOf(Math.max(...row)) === labels[i]).length;
+    });
+    lossGradient(loss, search.alphas);
     const { trainCorrect } = dartsStep(search.step("train1", "valid1"), { order: "first", archFromEpoch: 1 });
     assert.equal(trainCorrect, right);
   }),

@@ -38,7 +38,7 @@ function noisy(throwIn?: number) {
     validLoss: loss,
   };
   const all = [w, unused, a, running];
-  return disposing({ problem, masks, all }, ...all);
+  return disposing({ problem, loss, masks, all }, ...all);
 }
 
 const PASSES = ["virtual step", "validation", "plus", "minus"];
@@ -69,7 +69,7 @@ test(
   leakFree(() => {
     for (const throwIn of [undefined, 3, 4]) {
       using run = noisy();
-      scope(() => [run.problem.trainLoss(), run.problem.validLoss()]);
+      scope(() => [run.loss(), run.loss()]);
       const after = generatorState();
       using again = noisy(throwIn);
       const compute = () => scope(() => void unrolledGradient(again.problem, { learningRate: 0.1 }));

@@ -189,3 +189,31 @@ function goOn(training: Training): unknown {
   losses.push(training.runStep(), training.runStep());
   return { losses, bytes: fingerprint(training) };
 }
+
+test(
+  "crops, colours, schedule, warm-up and micro-batches of the configuration reach the training",
+  counted(() => {
+    const after = (settings: Readonly<Record<string, unknown>>) => {
+      using training = start(settings);
+      training.runStep();
+      training.endEpoch();
+      training.runStep(); // of the second epoch: the schedules differ from there on
+      return fingerprintOf(training, "weights/");
+    };
+    const plain = after({});
+    assert.deepEqual(after({}), plain);
+    for (const settings of [
+      { "data.crop": "resized" },
+      { "data.colorJitter": 0.4 },
+      { "train.schedule": "linear" },
+      { "train.schedule": "exponential" },
+      { "train.warmup": 3 },
+      { "train.microBatch": 4 },
+    ])
+      assert.notDeepEqual(after(settings), plain, JSON.stringify(settings));
+    const [one, other] = [0.9, 0.8].map((decay) =>
+      after({ "train.schedule": "exponential", "train.decay": decay }),
+    );
+    assert.notDeepEqual(one, other);
+  }),
+);

@@ -6,9 +6,13 @@ const REFERENCE = "paper";
 /** The command. */
 export const presets: Command = {
   name: "presets",
-  summary: "list the presets, or print one in full with its differences from the paper",
+  summary:
+    "list the presets, or print one in full with the source of each value and its differences from the paper",
   arguments: [{ usage: "[name]", description: "preset to print" }],
-  examples: [["darts presets quick > my.yaml", "a file to edit and pass to --config"]],
+  examples: [
+    ["darts presets quick > my.yaml", "a file to edit and pass to --config"],
+    ["darts presets code", "the released code's settings, each with its source"],
+  ],
   async action({ args: [name] }) {
     return name === undefined ? list() : print(name);
   },
@@ -30,10 +34,13 @@ async function print(name: string) {
     import("../../config/load.ts"),
     import("../../config/format.ts"),
   ]);
-  const { description } = findPreset(name);
+  const { description, sources } = findPreset(name);
   const config = resolveConfig({ preset: name });
   const reference = resolveConfig({ preset: REFERENCE });
   const differences = diffConfigs(config, reference);
-  const yaml = formatConfig(config, { name: REFERENCE, config: reference });
-  return { json: { name, description, config, differences }, text: `# ${name}: ${description}\n${yaml}` };
+  const yaml = formatConfig(config, { reference: { name: REFERENCE, config: reference }, notes: sources });
+  return {
+    json: { name, description, config, sources, differences },
+    text: `# ${name}: ${description}\n${yaml}`,
+  };
 }

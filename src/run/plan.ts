@@ -1,0 +1,173 @@
+// What a command is going to need, before it does anything: parameters and memory from rehearsals, time from probe
+// steps of the full size.
+import type { Config } from "../config/schema.ts";
+import type { ImageDataset } from "../data/dataset.ts";
+import { trainingSplit } from "../data/splits.ts";
+import type { Edge, Genotype } from "../genotype/genotype.ts";
+import { splitsFor } from "../search/search.ts";
+import type { Primitive } from "../space/primitives.ts";
+import { costOf } from "./costs.ts";
+import { expectedPeak, type MemoryLimit, memoryLimit } from "./memory.ts";
+import { probeSearch, probeTraining } from "./probe.ts";
+import { type Load, loadOf, type Rehearsal, rehearseSearch, rehearseTraining } from "./rehearse.ts";
+
+/** What a command is going to do. */
+export interface Intent {
+  readonly searches: boolean;
+  /** The cell that is trained; `"found"` when a search has yet to find it. */
+  readonly trains?: Genotype | "found";
+}
+
+/** How long a part of the work will take, in seconds. */
+export interface Duration {
+  readonly step: number;
+  readonly epoch: number;
+  readonly total: number;
+}
+
+/** One part of the work: the search, or the training of one cell. */
+export interface PlanPart {
+  readonly phase: "search" | "training";
+  /** Weights without those of the auxiliary head, as the literature counts. */
+  readonly params: number;
+  /** Multiply-adds of an image; null for a supernet. */
+  readonly macs: number | null;
+  readonly load: Load;
+  readonly stepsPerEpoch: number;
+  readonly epochs: number;
+  /** Expected peak of the process in bytes; null where it is not forecast (a device other than the CPU). */
+  readonly peakBytes: number | null;
+  /** Whether the figures are those of the largest cell that a search can find, because it is not found yet. */
+  readonly atMost: boolean;
+  /** Trainings of this size that the command makes. */
+  readonly times: number;
+  readonly duration?: Duration;
+}
+
+/** A plan, and the memory it is held against. */
+export interface Plan {
+  readonly parts: readonly PlanPart[];
+  readonly limit: MemoryLimit;
+  /** The process's size when the plan was made, data included. */
+  readonly residentBytes: number;
+}
+
+/** The data that a plan is for. */
+export type PlanData = Pick<ImageDataset, "name" | "classes" | "mean" | "std" | "train">;
+
+/** What a plan is made of. */
+export interface PlanSubject {
+  readonly config: Config;
+  readonly data: PlanData;
+  readonly intent: Intent;
+}
+
+/** Plans `intent`, without times. */
+export function makePlan({ config, data, intent }: PlanSubject): Plan {
+  const residentBytes = process.memoryUsage.rss();
+  const parts: PlanPart[] = [];
+  if (intent.searches) parts.push(planSearch(config, data, residentBytes));
+  if (intent.trains) parts.push(planTraining(config, data, intent, residentBytes));
+  return { parts, limit: memoryLimit(config), residentBytes };
+}
+
+/** The plan with times: `steps` steps of the full size of each part are made and timed. */
+export function timePlan(plan: Plan, { config, data, intent }: PlanSubject, steps: number): Plan {
+  const parts = plan.parts.map((part) => {
+    const { load, phase, stepsPerEpoch, epochs } = part;
+    const pace =
+      phase === "search"
+        ? probeSearch(config, data, {
+            steps,
+            load,
+            validated: splitsFor(config, data).architecture.indices.length,
+          })
+        : probeTraining(config, plannedGenotype(config, intent), data, { steps, load });
+    const epoch = pace.step * stepsPerEpoch + pace.perEpoch;
+    return { ...part, duration: { step: pace.step, epoch, total: epoch * epochs } };
+  });
+  return { ...plan, parts };
+}
+
+/** The load of a search's steps, which its smaller split may bound. */
+export function searchLoad(config: Config, data: PlanData): Load {
+  return loadOf(config.search, splitsFor(config, data).weights.indices.length);
+}
+
+/** The load of a training's steps. */
+export function trainingLoad(config: Config, data: PlanData): Load {
+  return loadOf(config.train, trainingSplit(data).indices.length);
+}
+
+function planSearch(config: Config, data: PlanData, resident: number): PlanPart {
+  const { weights } = splitsFor(config, data);
+  const load = searchLoad(config, data);
+  const { epochs, batchSize } = config.search;
+  const stepsPerEpoch = Math.ceil(weights.indices.length / batchSize);
+  const rehearsal = rehearseSearch(config, data, load);
+  return {
+    phase: "search",
+    params: rehearsal.params,
+    macs: null,
+    load,
+    stepsPerEpoch,
+    epochs,
+    peakBytes: peakOf(config, resident, rehearsal, load),
+    atMost: false,
+    times: 1,
+  };
+}
+
+function planTraining(config: Config, data: PlanData, intent: Intent, resident: number): PlanPart {
+  const genotype = plannedGenotype(config, intent);
+  const load = trainingLoad(config, data);
+  const { epochs, randomCells } = config.train;
+  const stepsPerEpoch = Math.ceil(data.train.count / config.train.batchSize);
+  const rehearsal = rehearseTraining(config, genotype, data, load);
+  return {
+    phase: "training",
+    ...costOf(genotype, { config, dataset: data }),
+    load,
+    stepsPerEpoch,
+    epochs,
+    peakBytes: peakOf(config, resident, rehearsal, load),
+    atMost: intent.trains === "found",
+    times: intent.searches ? 1 + randomCells : 1,
+  };
+}
+
+/** The cell that is trained, or the largest where it is not found yet. */
+export function plannedGenotype({ space }: Config, { trains }: Intent): Genotype {
+  return trains === undefined || trains === "found" ? largestGenotype(space) : trains;
+}
+
+function peakOf({ device }: Config, resident: number, rehearsal: Rehearsal, load: Load): number | null {
+  return device === "cpu" ? expectedPeak(resident, rehearsal.bytes(load.atOnce)) : null;
+}
+
+/** Primitives from the largest to the smallest in memory. */
+const BY_SIZE: readonly Primitive[] = [
+  "sep_conv_7x7",
+  "sep_conv_5x5",
+  "sep_conv_3x3",
+  "conv_7x1_1x7",
+  "dil_conv_5x5",
+  "dil_conv_3x3",
+  "max_pool_3x3",
+  "avg_pool_3x3",
+  "skip_connect",
+];
+
+/** A cell of nothing but the largest operation of the space: no cell that a search finds takes more. */
+export function largestGenotype({
+  nodes,
+  primitives,
+}: Pick<Config["space"], "nodes" | "primitives">): Genotype {
+  const largest = BY_SIZE.find((name) => primitives.includes(name)) ?? "skip_connect";
+  const edges = Array.from({ length: nodes }, (): Edge[] => [
+    [largest, 0],
+    [largest, 1],
+  ]).flat();
+  const concat = Array.from({ length: nodes }, (_, node) => node + 2);
+  return { normal: edges, normalConcat: concat, reduce: edges, reduceConcat: concat };
+}
