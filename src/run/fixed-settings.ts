@@ -5,11 +5,17 @@ import type { Config } from "../config/schema.ts";
 
 /**
  * The keys that may change: the number of threads touches at most the last bits of a sum, data may have moved (that
- * they are the same is checked), the pace of checkpoints changes nothing, and further random cells are trained after
+ * they are the same is checked), the pace of checkpoints and the limit of memory change nothing, and further random cells are trained after
  * the rest, each on its own. Everything else changes the computation: another device has another random generator,
  * and the schedules run over all epochs, so that a longer run differs from its first epochs on.
  */
-const FREE: readonly string[] = ["threads", "checkpointSeconds", "data.path", "train.randomCells"];
+const FREE: readonly string[] = [
+  "threads",
+  "memoryLimit",
+  "checkpointSeconds",
+  "data.path",
+  "train.randomCells",
+];
 
 /** The settings that may not change, by dotted key: a checkpoint keeps them. */
 export function fixedSettings(config: Config): Record<string, unknown> {

@@ -10,6 +10,7 @@ import { PRESETS } from "../../src/config/presets.ts";
 const OURS = [
   "device",
   "memoryLimit",
+  "checkpointSeconds",
   "threads",
   "kernels",
   "data.path",
