@@ -17,6 +17,7 @@ const RANKS: readonly (readonly string[])[] = [
   ["space"],
   ["search"],
   ["train"],
+  ["plugin"],
   ["run", "check"],
   ["cli", "server", "index.ts"],
 ];

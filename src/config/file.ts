@@ -10,13 +10,7 @@ import { configSections } from "./keys.ts";
  * Throws a {@link UserError} with `file:line` for a missing file, broken YAML, unknown keys, wrong types.
  */
 export function readSettingsFile(file: string): Settings {
-  const lines = new LineCounter();
-  const document = parseDocument(readText(file), { lineCounter: lines, prettyErrors: false });
-  const problem = document.errors[0] ?? document.warnings[0];
-  if (problem)
-    throw new UserError(`${file}:${lines.linePos(problem.pos[0]).line}: not valid YAML: ${problem.message}`);
-
-  const content: unknown = document.toJS();
+  const { content, document, lines } = parseFile(file);
   if (content === null) return {};
   if (typeof content !== "object" || Array.isArray(content)) {
     throw new UserError(
@@ -27,6 +21,22 @@ export function readSettingsFile(file: string): Settings {
   const locate: Locate = (path) => `${file}:${lines.linePos(offsetOf(document.contents, path)).line}`;
   checkSettings(settings, locate);
   return settings;
+}
+
+/** The value of one key at the top of a YAML file, unchecked; undefined where it is not there. */
+export function peekSetting(file: string, name: string): unknown {
+  const { content } = parseFile(file);
+  return typeof content === "object" && content !== null ? (content as Settings)[name] : undefined;
+}
+
+function parseFile(file: string) {
+  const lines = new LineCounter();
+  const document = parseDocument(readText(file), { lineCounter: lines, prettyErrors: false });
+  const problem = document.errors[0] ?? document.warnings[0];
+  if (problem)
+    throw new UserError(`${file}:${lines.linePos(problem.pos[0]).line}: not valid YAML: ${problem.message}`);
+  const content: unknown = document.toJS();
+  return { content, document, lines };
 }
 
 function readText(file: string): string {

@@ -2,7 +2,7 @@
 import { parse } from "yaml";
 import { UserError } from "../errors.ts";
 import { checkSettings, type Settings, suggestKey } from "./check.ts";
-import { readSettingsFile } from "./file.ts";
+import { peekSetting, readSettingsFile } from "./file.ts";
 import { type ConfigKey, configKey, configSections, flagOf } from "./keys.ts";
 import { findPreset } from "./presets.ts";
 import { type Config, configSchema } from "./schema.ts";
@@ -32,6 +32,24 @@ export function resolveConfig({ preset, file, set = [], flags = {} }: ConfigSour
     if (value !== undefined) sources.push(readFlag(path, value));
   }
   return configSchema.parse(sources.reduce(merge, {}));
+}
+
+/**
+ * The plugins that the sources name. They are asked for before anything else is checked: other keys may hold names
+ * that only a loaded plugin makes known.
+ */
+export function pluginsOf({ file, set = [], flags = {} }: ConfigSources): string[] {
+  const sources: Settings[] = [];
+  if (file !== undefined) {
+    const plugin = peekSetting(file, "plugin");
+    if (plugin !== undefined) {
+      checkSettings({ plugin }, () => file);
+      sources.push({ plugin });
+    }
+  }
+  for (const assignment of set) if (/^\s*plugin\s*=/.test(assignment)) sources.push(readAssignment(assignment));
+  if (flags["plugin"] !== undefined) sources.push(readFlag("plugin", flags["plugin"]));
+  return (sources.at(-1)?.["plugin"] ?? []) as string[];
 }
 
 function readAssignment(assignment: string): Settings {

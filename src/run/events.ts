@@ -2,6 +2,7 @@
 // boards are made from, so a line is written whole by one call and a crash can tear only the last one.
 import { closeSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
+import type { DataSummary } from "../data/class-counts.ts";
 import { UserError } from "../errors.ts";
 import { readText, withPath } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
@@ -20,6 +21,11 @@ export interface RunStartEvent {
     readonly memoryMB: number;
     readonly threads: number;
   };
+}
+
+/** What the run learns from and is measured on. */
+export interface DataEvent extends DataSummary {
+  readonly type: "data";
 }
 
 /** One step of the search; losses are means over the mini-batch, null where the step computed none. */
@@ -111,6 +117,7 @@ export interface ErrorEvent {
 /** Anything a run logs. */
 export type RunEvent =
   | RunStartEvent
+  | DataEvent
   | SearchStepEvent
   | SearchEpochEvent
   | TrainStepEvent

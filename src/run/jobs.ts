@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
+import type { DataSummary } from "../data/class-counts.ts";
 import { UserError } from "../errors.ts";
 import { formatPython } from "../genotype/parse.ts";
 import { scope } from "../tensor/scope.ts";
@@ -57,10 +58,13 @@ export async function testCommand(config: Config, options: TestOptions): Promise
   }
   const genotype = readGenotype(run, cell === "found" ? "" : `${cell}-`);
   prepareRuntime(config);
-  const { dataset, test } = await loadData(config, reporter);
+  const { dataset, test, summary } = await loadData(config, reporter);
+  const own = readEvents(run.files.events).find((event) => event.type === "data");
+  if (own) requireSameImages(summary, own, options.run);
   using network = createNetwork(genotype, config, dataset);
   scope(() => network.loadStateDict(loadWeights(path)));
-  const { mean, std } = dataset;
+  // Images are normalised as they were for the training, whatever other images the data hold.
+  const { mean, std } = own ?? dataset;
   const { batchSize } = config.train;
   const measured = evaluate(network, test.open("darts test"), {
     mean,
@@ -72,6 +76,22 @@ export async function testCommand(config: Config, options: TestOptions): Promise
     `${cell} (${options.weights ?? checkpoint}) on ${measured.images} test images: ` +
     `top-1 ${percent(measured.top1)}, top-5 ${percent(measured.top5)}, loss ${measured.loss.toFixed(4)}`;
   return { json: { run: options.run, cell, weights: path, ...measured }, text };
+}
+
+/** A network takes images of any size, and would be measured on those of another one without a word. */
+function requireSameImages(got: DataSummary, own: DataSummary, run: string): void {
+  const format = ({ height, width, channels }: DataSummary) => `${height}×${width}×${channels}`;
+  if (format(got) !== format(own)) {
+    throw new UserError(
+      `The images are ${format(got)} (height, width, channels), but ${run} was trained on ${format(own)}. ` +
+        `Convert them: --data-image-size ${own.height} --data-image-width ${own.width} --data-channels ${own.channels}`,
+    );
+  }
+  if (got.classes.join("\0") === own.classes.join("\0")) return;
+  throw new UserError(
+    `The images have the classes ${got.classes.join(", ")}, but ${run} was trained on ${own.classes.join(", ")}. ` +
+      "Name their folders alike, and leave none out.",
+  );
 }
 
 /** The genotype of a search's last epoch, or of another one: as its method derived it and the event log holds it. */
@@ -107,10 +127,14 @@ async function trainRandom(session: Session, index: number): Promise<TrainOutcom
   return runTraining(session, genotype, cell);
 }
 
-function finish({ run, events, test }: Session, outcome: Pick<RunReport, "search" | "trained">): JobResult {
+function finish(
+  { run, events, test, summary }: Session,
+  outcome: Pick<RunReport, "search" | "trained">,
+): JobResult {
   const report: RunReport = {
     ...outcome,
     run: run.path,
+    data: summary,
     testImages: test.count,
     testOpenedBy: test.openedBy,
   };

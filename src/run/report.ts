@@ -1,4 +1,5 @@
 // The final report as people read it.
+import { countsText, type DataSummary, imbalanceWarning } from "../data/class-counts.ts";
 import { drawCellText } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython } from "../genotype/parse.ts";
@@ -11,6 +12,8 @@ export interface RunReport {
   readonly run: string;
   readonly search?: SearchOutcome;
   readonly trained: readonly TrainOutcome[];
+  /** What it learned from, with the images of each class. */
+  readonly data: DataSummary;
   readonly testImages: number;
   /** Who read the test images: only the measurements of trained networks. */
   readonly testOpenedBy: readonly string[];
@@ -22,7 +25,7 @@ export function cellText({ normal, normalConcat, reduce, reduceConcat }: Genotyp
 }
 
 /** The report as text. */
-export function reportText({ run, search, trained, testImages }: RunReport): string {
+export function reportText({ run, search, trained, data, testImages }: RunReport): string {
   const sections: string[] = [];
   const genotype = search?.genotype ?? trained[0]?.genotype;
   if (genotype) sections.push(cellText(genotype), formatPython(genotype));
@@ -33,6 +36,8 @@ export function reportText({ run, search, trained, testImages }: RunReport): str
   }
   if (trained.length > 0) sections.push(table(trained), `Accuracies on ${testImages} test images.`);
   if (trained.length > 1) sections.push(comparison(trained));
+  const warning = imbalanceWarning(data);
+  if (warning !== undefined) sections.push(`${warning}\nImages by class: ${countsText(data)}`);
   sections.push(
     `Everything lies in ${run}: config.yaml, events.jsonl, genotype.json, genotype.txt, normal.svg, reduce.svg, report.json` +
       `${trained.length > 0 ? `, weights as ${trained.map(({ cell }) => `${cell}.safetensors`).join(", ")}` : ""}.`,

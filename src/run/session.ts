@@ -1,10 +1,10 @@
 // What every job that computes does first and last: threads and device, the data, the run's folder and log.
 import { cpus, totalmem } from "node:os";
 import type { Config } from "../config/schema.ts";
+import { countsText, type DataSummary, imbalanceWarning, summarize } from "../data/class-counts.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { type SealedSplit, testSplit } from "../data/splits.ts";
-import { UserError } from "../errors.ts";
 import { checkDevice, setThreads, torchVersion } from "../tensor/runtime.ts";
 import { type EventLog, openEvents } from "./events.ts";
 import type { NewRunOptions, Reporter } from "./job.ts";
@@ -16,6 +16,7 @@ export interface SessionData {
   /** The data set without its test images: those come only from {@link SessionData.test}. */
   readonly dataset: Omit<ImageDataset, "test">;
   readonly test: SealedSplit;
+  readonly summary: DataSummary;
 }
 
 /** A run at work. */
@@ -32,16 +33,16 @@ export function prepareRuntime(config: Config): number {
   return setThreads(config.threads);
 }
 
-/** Loads the data, fetching them on the first use. */
+/** Loads the data, fetching them on the first use, and says how many images each class has. */
 export async function loadData(config: Config, reporter: Reporter): Promise<SessionData> {
   const report = (line: string) => reporter.log(line);
-  const { test, ...dataset } = await loadDataset(config.data, { seed: config.seed, report });
-  if (dataset.train.height !== dataset.train.width) {
-    throw new UserError(
-      `Images of ${dataset.train.width}×${dataset.train.height} pixels; expected square ones. Set data.imageSize.`,
-    );
-  }
-  return { dataset, test: testSplit({ test }) };
+  const loaded = await loadDataset(config.data, { seed: config.seed, report });
+  const summary = summarize(loaded);
+  if (config.data.name === "folder") report(`Images by class: ${countsText(summary)}`);
+  const warning = imbalanceWarning(summary);
+  if (warning !== undefined) report(warning);
+  const { test, ...dataset } = loaded;
+  return { dataset, test: testSplit({ test }), summary };
 }
 
 /** Runs `work` in a fresh run folder. What stops it is logged as an event before it is thrown on. */
@@ -74,6 +75,7 @@ export async function inNewRun<T>(
         threads,
       },
     });
+    events.append({ type: "data", ...data.summary });
     return await work({ config, run, events, reporter, ...data });
   } catch (error) {
     logError(events, error);

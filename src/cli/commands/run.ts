@@ -14,8 +14,8 @@ export const run: Command = {
     ["darts run --data-name folder --data-path my-images", "your own images, one folder a class"],
   ],
   async action(input) {
-    const { resolveConfig } = await import("../../config/load.ts");
-    const config = resolveConfig(input.sources);
+    const { loadConfig } = await import("../../plugin/config.ts");
+    const config = await loadConfig(input.sources);
     const { runCommand } = await import("../../run/jobs.ts");
     return runCommand(config, newRunOptions(input));
   },

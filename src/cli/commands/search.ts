@@ -13,8 +13,8 @@ export const search: Command = {
     ["darts search --preset paper --search-order second", "the published second-order search"],
   ],
   async action(input) {
-    const { resolveConfig } = await import("../../config/load.ts");
-    const config = resolveConfig(input.sources);
+    const { loadConfig } = await import("../../plugin/config.ts");
+    const config = await loadConfig(input.sources);
     const { searchCommand } = await import("../../run/jobs.ts");
     return searchCommand(config, newRunOptions(input));
   },
