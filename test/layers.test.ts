@@ -19,6 +19,7 @@ const RANKS: readonly (readonly string[])[] = [
   ["train"],
   ["plugin"],
   ["run", "check"],
+  ["library"],
   ["cli", "server", "index.ts"],
 ];
 

@@ -9,6 +9,7 @@ import { check } from "./commands/check.ts";
 import { data } from "./commands/data.ts";
 import { derive } from "./commands/derive.ts";
 import { doctor } from "./commands/doctor.ts";
+import { init } from "./commands/init.ts";
 import { presets } from "./commands/presets.ts";
 import { run } from "./commands/run.ts";
 import { search } from "./commands/search.ts";
@@ -23,6 +24,7 @@ import { createReporter } from "./progress.ts";
 /** Every command in the order of the help. */
 export const COMMANDS: readonly Command[] = [
   run,
+  init,
   search,
   derive,
   train,

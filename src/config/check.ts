@@ -83,7 +83,8 @@ function expectedAt(key: ConfigKey, path: readonly (string | number)[]): string 
 
 function suggestChoice(key: ConfigKey, value: unknown): string {
   const near = typeof value === "string" && key.choices ? nearest(value, key.choices) : undefined;
-  const plugin = key.path === "space.primitives" ? " A plugin's operations come with --plugin FILE." : "";
+  const isWord = key.path === "space.primitives" && typeof value === "string";
+  const plugin = isWord ? " A plugin's operations come with --plugin FILE." : "";
   return near ? ` Did you mean ${near}?` : plugin;
 }
 

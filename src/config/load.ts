@@ -47,7 +47,8 @@ export function pluginsOf({ file, set = [], flags = {} }: ConfigSources): string
       sources.push({ plugin });
     }
   }
-  for (const assignment of set) if (/^\s*plugin\s*=/.test(assignment)) sources.push(readAssignment(assignment));
+  for (const assignment of set)
+    if (/^\s*plugin\s*=/.test(assignment)) sources.push(readAssignment(assignment));
   if (flags["plugin"] !== undefined) sources.push(readFlag("plugin", flags["plugin"]));
   return (sources.at(-1)?.["plugin"] ?? []) as string[];
 }
@@ -81,6 +82,7 @@ function readValue(key: ConfigKey, text: string): unknown {
   const value = parseYaml(text);
   if (key.nullable && value === null) return null;
   if (key.kind === "text") return typeof value === "string" ? value : text;
+  if (key.kind === "list" && text.trim() === "") return [];
   if (key.kind === "list" && typeof value === "string") return value.split(",").map((item) => item.trim());
   return value ?? text;
 }

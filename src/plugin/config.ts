@@ -9,6 +9,5 @@ import { loadPlugins } from "./load.ts";
  */
 export async function loadConfig(sources: ConfigSources): Promise<Config> {
   const paths = await loadPlugins(pluginsOf(sources));
-  const { plugin: _, ...config } = resolveConfig(sources);
-  return { ...config, plugin: paths };
+  return { ...resolveConfig(sources), plugin: paths };
 }

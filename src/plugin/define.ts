@@ -5,8 +5,7 @@ import type { ImageDataset } from "../data/dataset.ts";
 import type { DataOptions } from "../data/entry.ts";
 import { UserError } from "../errors.ts";
 import type { Cost } from "../genotype/counts.ts";
-import type { SearchMethod } from "../search/method.ts";
-import type { MethodContext } from "../search/method.ts";
+import type { MethodContext, SearchMethod } from "../search/method.ts";
 import type { OperationBuilder } from "../space/operations.ts";
 import type { EdgeShape } from "../space/primitives.ts";
 
@@ -105,7 +104,9 @@ function requireFields(
 ): void {
   const got = definition as Readonly<Record<string, unknown>> | null | undefined;
   if (typeof got !== "object" || got === null) {
-    throw new UserError(`${where}: got ${String(got)}, expected an object with ${Object.keys(fields).join(", ")}.`);
+    throw new UserError(
+      `${where}: got ${String(got)}, expected an object with ${Object.keys(fields).join(", ")}.`,
+    );
   }
   for (const [field, type] of Object.entries(fields)) {
     if ((optional && got[field] === undefined) || typeof got[field] === type) continue;

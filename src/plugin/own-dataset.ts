@@ -28,13 +28,15 @@ function completed(name: string, { classes, train, test, mean, std }: LoadedImag
   const wrong = (what: string): never => {
     throw new UserError(`The data set ${name}: ${what}. Mend the load function of its plugin.`);
   };
-  if (!Array.isArray(classes) || classes.length < 2) wrong(`got the classes ${classes}, expected at least two names`);
+  if (!Array.isArray(classes) || classes.length < 2)
+    wrong(`got the classes ${classes}, expected at least two names`);
   for (const [split, set] of Object.entries({ train, test })) {
     const problem = problemOf(set, classes.length);
     if (problem) wrong(`${split}: ${problem}`);
   }
   for (const key of ["channels", "height", "width"] as const)
-    if (train[key] !== test[key]) wrong(`${key} is ${train[key]} in train and ${test[key]} in test, expected one`);
+    if (train[key] !== test[key])
+      wrong(`${key} is ${train[key]} in train and ${test[key]} in test, expected one`);
   if ((mean ?? std) === undefined) return { name, classes, ...channelStatistics(train), train, test };
   if (mean?.length !== train.channels || std?.length !== train.channels)
     wrong(`mean and std hold ${mean?.length} and ${std?.length} numbers, expected ${train.channels} each`);
@@ -48,8 +50,10 @@ function problemOf(set: ImageSet, classes: number): string | undefined {
   if (images.length !== expected || count === 0) {
     return `images has ${images.length} bytes, expected count·channels·height·width = ${expected}, and more than 0`;
   }
-  if (!(labels instanceof Uint8Array || labels instanceof Uint16Array)) return "labels is no Uint8Array or Uint16Array";
-  if (labels.length !== count) return `there are ${labels.length} labels, expected one for each of ${count} images`;
+  if (!(labels instanceof Uint8Array || labels instanceof Uint16Array))
+    return "labels is no Uint8Array or Uint16Array";
+  if (labels.length !== count)
+    return `there are ${labels.length} labels, expected one for each of ${count} images`;
   const at = labels.findIndex((label: number) => label >= classes);
   return at < 0 ? undefined : `image ${at} has the label ${labels[at]}, expected one of ${classes} classes`;
 }

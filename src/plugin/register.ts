@@ -1,6 +1,5 @@
 // Puts definitions into the tables that configurations choose from.
-import { DATASETS } from "../data/datasets.ts";
-import { addDataset } from "../data/datasets.ts";
+import { addDataset, DATASETS } from "../data/datasets.ts";
 import { UserError } from "../errors.ts";
 import { addMethod, METHODS } from "../search/methods.ts";
 import { addOperation } from "../space/operations.ts";
@@ -8,6 +7,7 @@ import { addPrimitive, isPrimitive } from "../space/primitives.ts";
 import type { Definition } from "./define.ts";
 import { measuredCost } from "./measure.ts";
 import { datasetEntryOf } from "./own-dataset.ts";
+import { builderOf } from "./own-operation.ts";
 
 const COLOUR = "#9b1c31";
 
@@ -17,10 +17,14 @@ const COLOUR = "#9b1c31";
  */
 export function register(...definitions: readonly Definition[]): void {
   const taken = definitions.find(({ kind, name }, i) => {
-    return isTaken(kind, name) || definitions.slice(0, i).some((one) => one.kind === kind && one.name === name);
+    return (
+      isTaken(kind, name) || definitions.slice(0, i).some((one) => one.kind === kind && one.name === name)
+    );
   });
   if (taken) {
-    throw new UserError(`There is a ${taken.kind} named ${taken.name} already; give yours another name.`);
+    throw new UserError(
+      `There is ${taken.kind === "operation" ? "an" : "a"} ${taken.kind} named ${taken.name} already; give yours another name.`,
+    );
   }
   for (const definition of definitions) add(definition);
 }
@@ -33,7 +37,8 @@ function isTaken(kind: Definition["kind"], name: string): boolean {
 function add(definition: Definition): void {
   switch (definition.kind) {
     case "operation": {
-      const { name, create, cost = measuredCost(create), colour = COLOUR } = definition;
+      const create = builderOf(definition);
+      const { name, cost = measuredCost(create), colour = COLOUR } = definition;
       addOperation(name, create);
       addPrimitive({ name, cost, colour });
       break;

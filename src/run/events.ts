@@ -135,17 +135,22 @@ export interface EventLog {
   close(): void;
 }
 
-/** Opens a log for appending, making it if need be; a line torn by a crash is taken off first. */
-export function openEvents(path: string): EventLog {
+/**
+ * Opens a log for appending, making it if need be; a line torn by a crash is taken off first. `onEvent` hears of each
+ * event once it is written.
+ */
+export function openEvents(path: string, onEvent?: (event: LoggedEvent) => void): EventLog {
   mendTail(path);
   const file = withPath("open", path, () => openSync(path, "a"));
   let open = true;
   return {
     append(event) {
       if (!open) throw new Error(`The event log ${path} is closed: ${event.type} cannot be appended.`);
-      const line = Buffer.from(`${JSON.stringify({ time: new Date().toISOString(), ...event })}\n`);
+      const logged: LoggedEvent = { time: new Date().toISOString(), ...event };
+      const line = Buffer.from(`${JSON.stringify(logged)}\n`);
       const written = withPath("write", path, () => writeSync(file, line));
       if (written < line.length) throw new UserError(`Cannot write ${path}: no space is left on the disk.`);
+      onEvent?.(logged);
     },
     close() {
       if (open) closeSync(file);

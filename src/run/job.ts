@@ -1,6 +1,8 @@
 // What a long job (search, train, run, …) is given besides its configuration, and what it gives back.
 // The command line implements the reporter; the job knows no terminal.
 
+import type { LoggedEvent } from "./events.ts";
+
 /** A running count of work that is shown while it is done. */
 export interface Progress {
   /** Work done so far of the total, with figures to show: epoch, step, loss, accuracy. */
@@ -25,6 +27,10 @@ export interface NewRunOptions {
   /** Preset the configuration started from, for the folder's name and the log. */
   readonly preset: string | undefined;
   readonly reporter: Reporter;
+  /** When it is aborted, the job ends after its step by throwing the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+  /** Hears of each event as it is logged. */
+  readonly onEvent?: ((event: LoggedEvent) => void) | undefined;
 }
 
 /** Options of `darts train`: the cell is named, and trained in a run folder of its own. */

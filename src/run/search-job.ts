@@ -50,7 +50,7 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
         loss: totals.loss / totals.images,
         accuracy: totals.correct / totals.images,
       });
-      await breathe();
+      await breathe(session.signal);
     }
     const stepMs = Math.round((performance.now() - epochStarted) / search.stepsPerEpoch);
     const validation = search.validate();

@@ -25,6 +25,7 @@ export interface Session extends SessionData {
   readonly run: RunFolder;
   readonly events: EventLog;
   readonly reporter: Reporter;
+  readonly signal: AbortSignal | undefined;
 }
 
 /** Sets libtorch up as the configuration says; returns the threads it uses. */
@@ -49,7 +50,7 @@ export async function loadData(config: Config, reporter: Reporter): Promise<Sess
 export async function inNewRun<T>(
   command: "run" | "search" | "train",
   config: Config,
-  { root, name, preset, reporter }: NewRunOptions,
+  { root, name, preset, reporter, signal, onEvent }: NewRunOptions,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   // Everything that can be wrong with the input is found before a folder is made.
@@ -60,7 +61,7 @@ export async function inNewRun<T>(
   checkData(config, data.dataset, plan);
   const run = createRun({ config, root, name, label: preset });
   reporter.log(`Run folder: ${run.path}`);
-  const events = openEvents(run.files.events);
+  const events = openEvents(run.files.events, onEvent);
   try {
     events.append({
       type: "run-start",
@@ -76,7 +77,7 @@ export async function inNewRun<T>(
       },
     });
     events.append({ type: "data", ...data.summary });
-    return await work({ config, run, events, reporter, ...data });
+    return await work({ config, run, events, reporter, signal, ...data });
   } catch (error) {
     logError(events, error);
     throw error;
@@ -92,9 +93,10 @@ function logError(events: EventLog, error: unknown): void {
   } catch {}
 }
 
-/** Lets timers, signals and the progress display have their turn between two steps. */
-export function breathe(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve));
+/** Lets timers, signals and the progress display have their turn between two steps; throws when told to stop. */
+export async function breathe(signal: AbortSignal | undefined): Promise<void> {
+  await new Promise((resolve) => setImmediate(resolve));
+  signal?.throwIfAborted();
 }
 
 /** Memory of the process in MB. */

@@ -61,7 +61,7 @@ export async function runTraining(session: Session, genotype: Genotype, cell: st
         loss: totals.loss / totals.images,
         accuracy: totals.correct / totals.images,
       });
-      await breathe();
+      await breathe(session.signal);
     }
     const { epoch, totals, learningRate, dropPathProbability } = training;
     const seconds = (performance.now() - epochStarted) / 1000;
