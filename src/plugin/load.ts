@@ -21,6 +21,11 @@ export async function loadPlugins(files: readonly string[]): Promise<string[]> {
   return paths;
 }
 
+/** Full paths of the plugins that this process has loaded. */
+export function loadedPlugins(): readonly string[] {
+  return [...loaded];
+}
+
 async function loadPlugin(path: string): Promise<void> {
   if (!existsSync(path)) {
     throw new UserError(

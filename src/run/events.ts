@@ -12,6 +12,8 @@ export interface RunStartEvent {
   readonly type: "run-start";
   readonly command: string;
   readonly config: Config;
+  /** What the run learns from and is measured on. */
+  readonly data: DataSummary;
   /** Versions of what computed: darts, node, libtorch. */
   readonly versions: Readonly<Record<string, string>>;
   readonly host: {
@@ -21,11 +23,6 @@ export interface RunStartEvent {
     readonly memoryMB: number;
     readonly threads: number;
   };
-}
-
-/** What the run learns from and is measured on. */
-export interface DataEvent extends DataSummary {
-  readonly type: "data";
 }
 
 /** One step of the search; losses are means over the mini-batch, null where the step computed none. */
@@ -117,7 +114,6 @@ export interface ErrorEvent {
 /** Anything a run logs. */
 export type RunEvent =
   | RunStartEvent
-  | DataEvent
   | SearchStepEvent
   | SearchEpochEvent
   | TrainStepEvent

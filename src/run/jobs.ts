@@ -5,6 +5,7 @@ import type { Config } from "../config/schema.ts";
 import type { DataSummary } from "../data/class-counts.ts";
 import { UserError } from "../errors.ts";
 import { formatPython } from "../genotype/parse.ts";
+import { loadedPlugins } from "../plugin/load.ts";
 import { scope } from "../tensor/scope.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { createNetwork } from "../train/training.ts";
@@ -39,7 +40,9 @@ export function searchCommand(config: Config, options: NewRunOptions): Promise<J
 /** Trains one named cell from scratch. */
 export async function trainCommand(config: Config, options: TrainOptions): Promise<JobResult> {
   const named = options.cell === "random" ? undefined : await readGenotypeSource(options.cell);
-  return inNewRun("train", config, options, async (session) => {
+  // The cell of another run may have brought that run's plugins: this run needs them too.
+  const plugin = [...new Set([...config.plugin, ...loadedPlugins()])];
+  return inNewRun("train", { ...config, plugin }, options, async (session) => {
     await saveGenotype(session.run, named ?? randomCell(session, 1));
     if (!named) return finish(session, { trained: [await trainRandom(session, 1)] });
     return finish(session, { trained: [await runTraining(session, named, "found")] });
@@ -58,8 +61,10 @@ export async function testCommand(config: Config, options: TestOptions): Promise
   }
   const genotype = readGenotype(run, cell === "found" ? "" : `${cell}-`);
   prepareRuntime(config);
-  const { dataset, test, summary } = await loadData(config, reporter);
-  const own = readEvents(run.files.events).find((event) => event.type === "data");
+  // How many images it was trained on has no say in which it is measured on.
+  const data = { ...config.data, trainImages: null };
+  const { dataset, test, summary } = await loadData({ ...config, data }, reporter);
+  const own = readEvents(run.files.events).find((event) => event.type === "run-start")?.data;
   if (own) requireSameImages(summary, own, options.run);
   using network = createNetwork(genotype, config, dataset);
   scope(() => network.loadStateDict(loadWeights(path)));

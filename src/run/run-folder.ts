@@ -54,8 +54,8 @@ export function createRun({ config, root = "runs", name, label }: CreateRunOptio
 }
 
 /**
- * Opens an existing run's folder, whose plugins are loaded already (see loadConfig); throws a {@link UserError} when it is none or
- * its config is missing or wrong.
+ * Opens an existing run's folder, whose plugins are loaded already (see loadConfig); throws a {@link UserError} when
+ * it is none or its config is missing or wrong.
  */
 export function openRun(path: string): RunFolder {
   return describe(path, resolveConfig({ file: runConfigFile(path) }));

@@ -67,6 +67,7 @@ export async function inNewRun<T>(
       type: "run-start",
       command,
       config,
+      data: data.summary,
       versions: { node: process.version, libtorch: torchVersion() },
       host: {
         platform: `${process.platform}-${process.arch}`,
@@ -76,7 +77,6 @@ export async function inNewRun<T>(
         threads,
       },
     });
-    events.append({ type: "data", ...data.summary });
     return await work({ config, run, events, reporter, signal, ...data });
   } catch (error) {
     logError(events, error);

@@ -58,7 +58,7 @@ before(() => {
 
 test("images of 9×17 with alpha run through search, auxiliary head and test; the log and the report count them", () => {
   const events = readEvents(join(folder, "runs/first/events.jsonl"));
-  const data = events.find((event) => event.type === "data")!;
+  const { data } = events.find((event) => event.type === "run-start")!;
   assert.deepEqual([data.height, data.width, data.channels, data.mean.length], [9, 17, 4, 4]);
   assert.deepEqual([data.train, data.test, data.imbalance], [[28, 17], [5, 5], 28 / 17]);
   // 29 images of train/ for the weights in batches of 8; all 45 of train/ and valid/ train the derived network.

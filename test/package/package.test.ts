@@ -53,7 +53,7 @@ before(async () => {
 
 test("the tarball holds the compiled library, the native sources and the command, and nothing else", () => {
   assert.deepEqual(readdirSync(installed).sort(), [
-    ...["LICENSE", "README.md", "bin", "dist", "native", "package.json"],
+    ...["LICENSE", "README.md", "bin", "dist", "examples", "native", "package.json"],
   ]);
   assert.deepEqual(readdirSync(join(installed, "dist")), ["src"]);
 });
