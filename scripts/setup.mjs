@@ -36,7 +36,7 @@ function run(command, args, failure) {
 /** Path, size and time of every file that the compiler reads. */
 function sources() {
   const lines = [];
-  for (const folder of ["src", "test", "bench", "scripts"]) {
+  for (const folder of ["src", "test", "bench", "scripts", "examples"]) {
     for (const entry of readdirSync(join(project, folder), { recursive: true, withFileTypes: true })) {
       if (!entry.name.endsWith(".ts")) continue;
       const path = join(entry.parentPath, entry.name);

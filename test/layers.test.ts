@@ -17,7 +17,9 @@ const RANKS: readonly (readonly string[])[] = [
   ["space"],
   ["search"],
   ["train"],
+  ["plugin"],
   ["run", "check"],
+  ["library"],
   ["cli", "server", "index.ts"],
 ];
 

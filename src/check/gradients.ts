@@ -2,7 +2,7 @@
 import type { Layer } from "../nn/module.ts";
 import { supernetOperation } from "../space/mixed-op.ts";
 import { OPERATIONS, Zero } from "../space/operations.ts";
-import { PRIMITIVES, type Primitive } from "../space/primitives.ts";
+import { PRIMITIVES, type Primitive, type PublishedPrimitive } from "../space/primitives.ts";
 import { grad, noGrad } from "../tensor/autograd.ts";
 import { seed } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
@@ -22,7 +22,7 @@ export function gradientChecks(): Check[] {
   return [...plain, ...pools, mixtureCheck()];
 }
 
-function operationCheck(primitive: Primitive, stride: number): Check {
+function operationCheck(primitive: PublishedPrimitive, stride: number): Check {
   using layer = OPERATIONS[primitive](CHANNELS, stride, true);
   return gradientCheck(`gradient of ${primitive}, stride ${stride}`, layer);
 }

@@ -32,7 +32,8 @@ export interface CommandOption {
   readonly usage: string;
   readonly description: string;
   readonly default?: string | number;
-  readonly parse?: (text: string) => unknown;
+  /** `before` is what a repeated option was parsed to so far. */
+  readonly parse?: (text: string, before?: unknown) => unknown;
 }
 
 /** What an action is called with. */

@@ -11,6 +11,7 @@ import { data } from "./commands/data.ts";
 import { derive } from "./commands/derive.ts";
 import { diff } from "./commands/diff.ts";
 import { doctor } from "./commands/doctor.ts";
+import { init } from "./commands/init.ts";
 import { plan } from "./commands/plan.ts";
 import { presets } from "./commands/presets.ts";
 import { run } from "./commands/run.ts";
@@ -27,6 +28,7 @@ import { catchSignals } from "./signals.ts";
 /** Every command in the order of the help. */
 export const COMMANDS: readonly Command[] = [
   run,
+  init,
   search,
   derive,
   train,

@@ -18,8 +18,9 @@ export async function addOptions(
   if (configKeys === "all") addSources(parser);
   if (configKeys) {
     const { configFlags } = await import("../config/flags.ts");
-    for (const { usage, description, heading } of configFlags(configKeys)) {
-      parser.addOption(new Option(usage, description).helpGroup(heading));
+    for (const { usage, description, heading, repeatable } of configFlags(configKeys)) {
+      const option = new Option(usage, description).helpGroup(heading);
+      parser.addOption(repeatable ? option.argParser(joined) : option);
     }
   }
   if (examples.length) {
@@ -43,6 +44,11 @@ export async function readSources(
   }
   const { preset, config, set } = options as { preset?: string; config?: string; set?: string[] };
   return { preset, file: config, set: set ?? [], flags };
+}
+
+/** A list given in several flags is one list. */
+function joined(value: string, before: string | undefined): string {
+  return before === undefined ? value : `${before},${value}`;
 }
 
 function addSources(parser: Parser): void {

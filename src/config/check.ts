@@ -70,7 +70,8 @@ function explain(issue: z.core.$ZodIssue, settings: Settings): string {
     .join(".")
     .replaceAll(".[", "[");
   if (!key) return `${name} is a section of keys, got ${showValue(value)}. Write its keys indented below it.`;
-  if (issue.code === "custom") return `${name}: ${issue.message}, got ${showValue(value)}.`;
+  const isWord = key.kind === "list" && key.choices !== undefined && typeof path.at(-1) === "number";
+  if (issue.code === "custom" && !isWord) return `${name}: ${issue.message}, got ${showValue(value)}.`;
   return `${name}: expected ${expectedAt(key, path)}, got ${showValue(value)}.${suggestChoice(key, value)}`;
 }
 
@@ -82,7 +83,9 @@ function expectedAt(key: ConfigKey, path: readonly (string | number)[]): string 
 
 function suggestChoice(key: ConfigKey, value: unknown): string {
   const near = typeof value === "string" && key.choices ? nearest(value, key.choices) : undefined;
-  return near ? ` Did you mean ${near}?` : "";
+  const isWord = key.path === "space.primitives" && typeof value === "string";
+  const plugin = isWord ? " A plugin's operations come with --plugin FILE." : "";
+  return near ? ` Did you mean ${near}?` : plugin;
 }
 
 function nearestLeaf(leaf: string, paths: readonly string[]): string | undefined {

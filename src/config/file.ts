@@ -11,6 +11,26 @@ import { unparsable } from "./shallow.ts";
  * Throws a {@link UserError} with `file:line:column` for broken YAML, unknown keys and wrong types.
  */
 export function readSettingsFile(file: string): Settings {
+  const { content, document, at } = parseFile(file);
+  if (content === null) return {};
+  if (typeof content !== "object" || Array.isArray(content)) {
+    throw new UserError(
+      `${at(document.contents?.range?.[0] ?? 0)}: expected keys with values (for example "seed: 2"), got ${showValue(content)}.`,
+    );
+  }
+  const settings = dropEmptySections(content as Settings, document.contents);
+  const locate: Locate = (path) => at(offsetOf(document.contents, path));
+  checkSettings(settings, locate);
+  return settings;
+}
+
+/** The value of one key at the top of a YAML file, unchecked; undefined where it is not there. */
+export function peekSetting(file: string, name: string): unknown {
+  const { content } = parseFile(file);
+  return typeof content === "object" && content !== null ? (content as Settings)[name] : undefined;
+}
+
+function parseFile(file: string) {
   const text = readText(file, "a YAML file of settings");
   const lines = new LineCounter();
   const shape = unparsable(text);
@@ -28,17 +48,7 @@ export function readSettingsFile(file: string): Settings {
   const problem = document.errors[0] ?? document.warnings[0];
   if (problem) throw new UserError(`${at(problem.pos[0])}: not valid YAML: ${problem.message}`);
 
-  const content = plainValue(document, file);
-  if (content === null) return {};
-  if (typeof content !== "object" || Array.isArray(content)) {
-    throw new UserError(
-      `${at(document.contents?.range?.[0] ?? 0)}: expected keys with values (for example "seed: 2"), got ${showValue(content)}.`,
-    );
-  }
-  const settings = dropEmptySections(content as Settings, document.contents);
-  const locate: Locate = (path) => at(offsetOf(document.contents, path));
-  checkSettings(settings, locate);
-  return settings;
+  return { content: plainValue(document, file), document, at };
 }
 
 /** The parser stops aliases that stand for millions of nodes (a "billion laughs"). */

@@ -10,6 +10,8 @@ export interface ConfigFlag {
   readonly usage: string;
   /** What it sets, its choices and its default. */
   readonly description: string;
+  /** Whether it may be given several times, each adding to the list. */
+  readonly repeatable: boolean;
   /** Heading under which help lists it: the key's section. */
   readonly heading: string;
 }
@@ -23,6 +25,7 @@ export function configFlags(paths: "all" | readonly string[] = "all"): ConfigFla
       usage: `${flagOf(key.path)} <${placeholder(key)}>`,
       description: describe(key),
       heading: heading(key.path),
+      repeatable: key.kind === "list",
     }));
 }
 

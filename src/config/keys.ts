@@ -1,6 +1,7 @@
 // The configuration's keys as a flat list, read from the schema: what flags, messages and help are made of.
 // The schema is walked through its JSON Schema form, which is public and stable, not through zod's insides.
 import { z } from "zod";
+import { primitiveNames } from "../space/primitives.ts";
 import { configSchema } from "./schema.ts";
 
 /** What kind of value a key takes. */
@@ -27,6 +28,8 @@ interface SchemaNode {
   anyOf?: SchemaNode[];
   items?: SchemaNode;
   enum?: string[];
+  /** Our mark of words that plugins add to. */
+  words?: "primitives";
   default?: unknown;
   description?: string;
   minimum?: number;
@@ -36,11 +39,15 @@ interface SchemaNode {
   minItems?: number;
 }
 
-let keys: readonly ConfigKey[] | undefined;
+let keys: readonly ConfigKey[] = [];
+let words = 0;
 
-/** Every key of the configuration in the schema's order. */
+/** Every key of the configuration in the schema's order; made anew when a plugin has added an operation. */
 export function configKeys(): readonly ConfigKey[] {
-  keys ??= walk(z.toJSONSchema(configSchema, { io: "input" }) as SchemaNode, "");
+  if (words !== primitiveNames().length) {
+    words = primitiveNames().length;
+    keys = walk(z.toJSONSchema(configSchema, { io: "input" }) as SchemaNode, "");
+  }
   return keys;
 }
 
@@ -71,7 +78,7 @@ function walk(node: SchemaNode, prefix: string): ConfigKey[] {
 function describe(node: SchemaNode, path: string): ConfigKey {
   const { value, nullable } = withoutNull(node);
   const kind = kindOf(value, path);
-  const choices = value.items?.enum ?? value.enum;
+  const choices = value.items?.words === "primitives" ? primitiveNames() : (value.items?.enum ?? value.enum);
   const expected = nullable
     ? `${expectation(value, kind, choices)}, or null`
     : expectation(value, kind, choices);

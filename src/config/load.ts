@@ -2,7 +2,7 @@
 import { parse } from "yaml";
 import { UserError } from "../errors.ts";
 import { checkSettings, type Settings, suggestKey } from "./check.ts";
-import { readSettingsFile } from "./file.ts";
+import { peekSetting, readSettingsFile } from "./file.ts";
 import { type ConfigKey, configKey, configSections, flagOf } from "./keys.ts";
 import { findPreset } from "./presets.ts";
 import { type Config, configSchema } from "./schema.ts";
@@ -35,6 +35,25 @@ export function resolveConfig({ preset, file, set = [], flags = {} }: ConfigSour
   return configSchema.parse(sources.reduce(merge, {}));
 }
 
+/**
+ * The plugins that the sources name. They are asked for before anything else is checked: other keys may hold names
+ * that only a loaded plugin makes known.
+ */
+export function pluginsOf({ file, set = [], flags = {} }: ConfigSources): string[] {
+  const sources: Settings[] = [];
+  if (file !== undefined) {
+    const plugin = peekSetting(file, "plugin");
+    if (plugin !== undefined) {
+      checkSettings({ plugin }, () => file);
+      sources.push({ plugin });
+    }
+  }
+  for (const assignment of set)
+    if (/^\s*plugin\s*=/.test(assignment)) sources.push(readAssignment(assignment));
+  if (flags["plugin"] !== undefined) sources.push(readFlag("plugin", flags["plugin"]));
+  return (sources.at(-1)?.["plugin"] ?? []) as string[];
+}
+
 function readAssignment(assignment: string): Settings {
   const equals = assignment.indexOf("=");
   const path = assignment.slice(0, equals).trim();
@@ -64,6 +83,7 @@ function readValue(key: ConfigKey, text: string): unknown {
   const value = parseYaml(text);
   if (key.nullable && value === null) return null;
   if (key.kind === "text") return typeof value === "string" ? value : text;
+  if (key.kind === "list" && text.trim() === "") return [];
   if (key.kind === "list" && typeof value === "string") return value.split(",").map((item) => item.trim());
   return value ?? text;
 }

@@ -1,7 +1,7 @@
 // The one flat, typed configuration of a run. Every key is read somewhere; an unknown key is an error.
 // Command-line flags are derived from these keys (`search.batchSize` → `--search-batch-size`).
 import { z } from "zod";
-import { DARTS_PRIMITIVES, PRIMITIVES } from "../space/primitives.ts";
+import { DARTS_PRIMITIVES, isPrimitive } from "../space/primitives.ts";
 
 const positive = z.number().int().min(1);
 const rate = z.number().min(0);
@@ -18,6 +18,31 @@ const data = z.strictObject({
     .nullable()
     .default(null)
     .describe("side in pixels that images are resized to (folder only)"),
+  imageWidth: positive
+    .nullable()
+    .default(null)
+    .describe("width in pixels where it is not imageSize, which is then the height (folder only)"),
+  channels: z
+    .number()
+    .int()
+    .min(1)
+    .max(4)
+    .refine((count) => count !== 2, "expected 1 (grey), 3 (RGB) or 4 (RGB and alpha)")
+    .nullable()
+    .default(null)
+    .describe("channels that images are read with: 1, 3 or 4; null: as the files have them (folder only)"),
+  testShare: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .default(0.2)
+    .describe("part of each class that is tested on where there is no test/ folder (folder only)"),
+  splitSeed: z
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe("which images testShare takes; apart from seed, so that runs share their test images"),
   trainImages: positive
     .nullable()
     .default(null)
@@ -28,7 +53,9 @@ const data = z.strictObject({
     .gt(0)
     .lt(1)
     .default(0.5)
-    .describe("part of the training images that trains the weights in the search"),
+    .describe(
+      "part of the training images that trains the weights in the search (where there is no valid/ folder)",
+    ),
   crop: z
     .enum(["padded", "resized"])
     .default("padded")
@@ -46,7 +73,7 @@ const data = z.strictObject({
 const space = z.strictObject({
   nodes: positive.default(4).describe("intermediate nodes of a cell"),
   primitives: z
-    .array(z.enum(PRIMITIVES))
+    .array(z.string().refine(isPrimitive).meta({ words: "primitives" }))
     .min(2)
     .refine((names) => new Set(names).size === names.length, "each operation may stand in the list only once")
     .default([...DARTS_PRIMITIVES])
@@ -133,6 +160,10 @@ const train = z.strictObject({
 /** The schema of a whole configuration. */
 export const configSchema = z.strictObject({
   seed: z.number().int().min(0).default(2).describe("seed of everything random"),
+  plugin: z
+    .array(z.string())
+    .default([])
+    .describe("TypeScript files that add operations, data sets or search methods; the flag is repeatable"),
   device: z.string().default("cpu").describe("device that libtorch computes on: cpu, cuda:0, …"),
   memoryLimit: positive
     .nullable()

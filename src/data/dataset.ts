@@ -10,6 +10,11 @@ export interface ImageSet {
   readonly channels: number;
   readonly height: number;
   readonly width: number;
+  /**
+   * First of the images that its owner set apart for validation: they move the architecture, those before train
+   * the weights. Absent: the run's own split decides.
+   */
+  readonly validFrom?: number;
 }
 
 /** A data set of images: its training and test images, its classes and its published statistics. */

@@ -12,16 +12,26 @@ import { IMAGE_FOLDER } from "./image-folder.ts";
 import { FASHION_MNIST, idxEntry, MNIST } from "./mnist.ts";
 import { subset } from "./splits.ts";
 
-/** Every data set by its name. */
-export const DATASETS: Readonly<Record<string, DatasetEntry>> = {
+const datasets: Record<string, DatasetEntry> = {
   cifar10: cifar10Entry(CIFAR10),
   mnist: idxEntry(MNIST),
   "fashion-mnist": idxEntry(FASHION_MNIST),
   folder: IMAGE_FOLDER,
 };
 
+/** Every data set by its name. */
+export const DATASETS: Readonly<Record<string, DatasetEntry>> = datasets;
+
+/** Adds a row to the table; its name must be free. */
+export function addDataset(entry: DatasetEntry): void {
+  datasets[entry.name] = entry;
+}
+
 /** What says which images to load: a part of a configuration's `data` section. */
-export type DataRequest = Pick<Config["data"], "name" | "path" | "imageSize" | "trainImages" | "testImages">;
+export type DataRequest = Omit<
+  Config["data"],
+  "weightsShare" | "crop" | "cropPadding" | "flip" | "colorJitter"
+>;
 
 /** How a data set is loaded. */
 export interface LoadOptions {
@@ -51,8 +61,8 @@ export async function loadDataset(
   data: DataRequest,
   { seed, report = () => {}, cache = cacheFolder(), signal }: LoadOptions,
 ): Promise<ImageDataset> {
-  const { path, imageSize, trainImages, testImages } = data;
-  const dataset = await datasetEntry(data.name).load({ path, imageSize, cache, report, signal });
+  const { name, path, trainImages, testImages, ...format } = data;
+  const dataset = await datasetEntry(name).load({ path, ...format, cache, report, signal });
   const { train, test } = dataset;
   return {
     ...dataset,

@@ -1,5 +1,6 @@
 // PNG and JPEG files as bytes of one (grey) or three (RGB) channels. 16-bit values keep their high half.
-// Alpha is dropped, not blended: what most training code does, so that results compare.
+// Alpha is dropped where it is not asked for, and never blended: what most training code does, so that results
+// compare.
 import { convertIndexedToRgb, type DecodedPng } from "fast-png";
 import { decode as decodeJpeg } from "jpeg-js";
 import { UserError } from "../errors.ts";
@@ -9,14 +10,17 @@ import type { Pixels } from "./resize.ts";
 /** Progressive images have about ten. */
 const MOST_SCANS = 100;
 
-/** Reads the PNG or JPEG `bytes`, recognised by their content; `where` names the file in errors. */
-export function decodeImage(bytes: Uint8Array, where: string): Pixels {
+/**
+ * Reads the PNG or JPEG `bytes`, recognised by their content; `where` names the file in errors. With `alpha`, an
+ * image that has an alpha channel comes as four channels, grey repeated.
+ */
+export function decodeImage(bytes: Uint8Array, where: string, { alpha = false } = {}): Pixels {
   const isPng = bytes[0] === 0x89 && bytes[1] === 0x50;
   const isJpeg = bytes[0] === 0xff && bytes[1] === 0xd8;
   if (!isPng && !isJpeg)
     throw new UserError(`${where} is neither a PNG nor a JPEG image. Replace or remove it.`);
   try {
-    return isPng ? fromPng(bytes) : fromJpeg(bytes);
+    return isPng ? fromPng(bytes, alpha) : fromJpeg(bytes);
   } catch (error) {
     throw new UserError(`${where} cannot be read (${(error as Error).message}). Replace or remove it.`, {
       cause: error,
@@ -24,14 +28,20 @@ export function decodeImage(bytes: Uint8Array, where: string): Pixels {
   }
 }
 
-function fromPng(bytes: Uint8Array): Pixels {
+function fromPng(bytes: Uint8Array, alpha: boolean): Pixels {
   const png = decodePng(bytes);
   const { width, height } = png;
   if (png.palette) {
     // Entries have a fourth number when the palette has transparency.
-    return withoutAlpha(width, height, convertIndexedToRgb(png), png.palette[0].length);
+    const stored = png.palette[0].length;
+    const colours = convertIndexedToRgb(png);
+    if (alpha && stored === 4) return { width, height, channels: 4, data: colours };
+    return withoutAlpha(width, height, colours, stored);
   }
-  return withoutAlpha(width, height, eightBit(png), png.channels);
+  const data = eightBit(png);
+  if (alpha && png.channels === 4) return { width, height, channels: 4, data };
+  if (alpha && png.channels === 2) return { width, height, channels: 4, data: greyAlpha(data) };
+  return withoutAlpha(width, height, data, png.channels);
 }
 
 /** Grey of 1, 2 or 4 bits is packed, rows start at whole bytes; 16 bits are halved. */
@@ -48,6 +58,13 @@ function eightBit({ width, height, depth, data }: DecodedPng): Uint8Array {
       result[y * width + x] = (value * 255) / largest;
     }
   }
+  return result;
+}
+
+/** Grey and alpha to RGB and alpha. */
+function greyAlpha(data: Uint8Array): Uint8Array {
+  const result = new Uint8Array(data.length * 2);
+  for (let i = 0; i < data.length; i += 2) result.set([data[i], data[i], data[i], data[i + 1]], i * 2);
   return result;
 }
 

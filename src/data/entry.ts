@@ -1,13 +1,27 @@
 // What the data layer asks of one data set: a row of the table in datasets.ts.
+import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "./dataset.ts";
 import type { Report } from "./download.ts";
 
+/** How images of one's own are read: the keys of a configuration's `data` section that say so. */
+export type ImageFormat = Pick<
+  Config["data"],
+  "imageSize" | "imageWidth" | "channels" | "testShare" | "splitSeed"
+>;
+
+/** Images as their files have them, a fifth of each class tested on. */
+export const AS_THEY_ARE: ImageFormat = {
+  imageSize: null,
+  imageWidth: null,
+  channels: null,
+  testShare: 0.2,
+  splitSeed: 0,
+};
+
 /** What a data set is loaded with. */
-export interface DataOptions {
+export interface DataOptions extends ImageFormat {
   /** Folder or archive to read from; null: the cache. */
   readonly path: string | null;
-  /** Side in pixels that images are resized to; null: as they are. */
-  readonly imageSize: number | null;
   /** Cache folder. */
   readonly cache: string;
   readonly report: Report;

@@ -1,23 +1,16 @@
-// Images of one's own: `train/<class>/*.png|jpg|jpeg` and `test/<class>/…`, or only `<class>/…`, of which a
-// fifth of each class becomes the test split. Everything is decoded into memory, resized where asked.
-import { createHash } from "node:crypto";
-import { existsSync, readdirSync, statSync } from "node:fs";
-import { extname, join } from "node:path";
+// Images of one's own, from a folder (see image-files.ts) into memory: decoded, resized and with the channels
+// that are asked for.
 import { UserError } from "../errors.ts";
 import { readBytes } from "../files.ts";
+import { withChannels } from "./channels.ts";
 import type { ImageDataset, ImageSet } from "./dataset.ts";
 import { decodeImage } from "./decode-image.ts";
 import { megabytes } from "./disk.ts";
 import type { Report } from "./download.ts";
-import type { DatasetEntry } from "./entry.ts";
-import { type Pixels, resizeInto } from "./resize.ts";
+import { AS_THEY_ARE, type DatasetEntry, type ImageFormat } from "./entry.ts";
+import { findImages, LAYOUT, type LabelledFile } from "./image-files.ts";
+import { type Pixels, resizeInto, type Size } from "./resize.ts";
 import { channelStatistics } from "./statistics.ts";
-
-const ENDINGS = [".png", ".jpg", ".jpeg"];
-const LAYOUT =
-  "Expected <path>/train/<class>/*.png and <path>/test/<class>/*.png (or .jpg, .jpeg), or <path>/<class>/*.png";
-const MOST_CLASSES = 65_535; // labels are at most 16 bits wide
-const TEST_SHARE = 0.2;
 
 /** The table row of a folder of images. */
 export const IMAGE_FOLDER: DatasetEntry = {
@@ -27,10 +20,10 @@ export const IMAGE_FOLDER: DatasetEntry = {
   async get() {
     throw new UserError("There is nothing to fetch for a folder of images: name it with data.path.");
   },
-  async load({ path, imageSize, report }) {
+  async load({ path, ...options }) {
     if (path === null)
       throw new UserError(`data.path is not set. data.name: folder reads images from there. ${LAYOUT}.`);
-    return loadImageFolder(path, { imageSize, report });
+    return loadImageFolder(path, options);
   },
   async verify() {
     return { state: "absent", folder: "", problems: [] };
@@ -38,168 +31,74 @@ export const IMAGE_FOLDER: DatasetEntry = {
 };
 
 /**
- * Reads a folder of images, all grey or all RGB; images of other sizes are stretched to
- * `imageSize`×`imageSize`. Mean and deviation are computed from the training images.
+ * Reads a folder of images. Without an asked size or number of channels all images must be alike; otherwise they
+ * are stretched and converted. Mean and deviation are computed from the images of `train/` and `valid/`.
  */
 export function loadImageFolder(
   path: string,
-  { imageSize = null, report = () => {} }: { imageSize?: number | null; report?: Report } = {},
+  { report = () => {}, ...asked }: Partial<ImageFormat> & { report?: Report } = {},
 ): ImageDataset {
-  if (!existsSync(path) || !statSync(path).isDirectory()) {
-    throw new UserError(`data.path ${path} is no folder. ${LAYOUT}.`);
+  const format = { ...AS_THEY_ARE, ...asked };
+  if (format.imageWidth !== null && format.imageSize === null) {
+    throw new UserError(
+      "data.imageWidth is set without data.imageSize: set that too, to the height in pixels.",
+    );
   }
-  const { classes, train, test } = findImages(path, report);
-  const reader = createReader(train[0].path, imageSize);
-  const bytes = reader.bytes * (train.length + test.length);
-  report(
-    `Reading ${train.length} + ${test.length} images of ${classes.length} classes (${megabytes(bytes)} in memory)`,
-  );
-  const trainSet = reader.read(train, classes.length);
+  const { classes, train, valid, test } = findImages(path, format, report);
+  const reader = createReader(train[0].path, format);
+  const bytes = reader.bytes * (train.length + (valid?.length ?? 0) + test.length);
+  const counts = [train, ...(valid ? [valid] : []), test].map(({ length }) => length);
+  report(`Reading ${counts.join(" + ")} images of ${classes.length} classes (${megabytes(bytes)} in memory)`);
+  if (valid) report("The images of valid/ move the architecture in a search; data.weightsShare is not used.");
+  const trainSet = reader.read([...train, ...(valid ?? [])], classes.length);
   const testSet = reader.read(test, classes.length);
-  return { name: "folder", classes, ...channelStatistics(trainSet), train: trainSet, test: testSet };
-}
-
-interface LabelledFile {
-  readonly path: string;
-  readonly label: number;
-}
-
-interface Found {
-  readonly classes: string[];
-  readonly train: LabelledFile[];
-  readonly test: LabelledFile[];
-}
-
-function findImages(path: string, report: Report): Found {
-  const levels = ["train", "test"].filter((name) => folders(join(path, name)).length > 0);
-  if (levels.length === 1) {
-    const other = levels[0] === "train" ? "test" : "train";
-    throw new UserError(`${path} has ${levels[0]}/ with classes in it but no ${other}/. ${LAYOUT}.`);
-  }
-  const classes = folders(levels.length === 2 ? join(path, "train") : path);
-  if (classes.length < 2) {
-    throw new UserError(
-      `${path} holds ${classes.length} folders of images; at least 2 classes are needed. ${LAYOUT}.`,
-    );
-  }
-  if (classes.length > MOST_CLASSES) {
-    throw new UserError(
-      `${path} holds ${classes.length} classes; at most ${MOST_CLASSES} can be told apart.`,
-    );
-  }
-  if (levels.length === 0) return splitByName(path, classes, report);
-  requireSameClasses(path, classes, folders(join(path, "test")));
-  const list = (level: string) =>
-    classes.flatMap((name, label) =>
-      imagesOf(join(path, level, name), report).map((file) => ({
-        path: join(path, level, name, file),
-        label,
-      })),
-    );
-  return { classes, train: list("train"), test: list("test") };
-}
-
-/**
- * A fifth of each class, at least one image, becomes the test split: those whose names' hashes come first.
- * The run's seed has no part in it, so that no run trains on what another one tests on, and adding or removing
- * an image moves hardly any other.
- */
-function splitByName(path: string, classes: string[], report: Report): Found {
-  const found: Found = { classes, train: [], test: [] };
-  for (const [label, name] of classes.entries()) {
-    const files = imagesOf(join(path, name), report);
-    if (files.length < 2) {
-      throw new UserError(
-        `${join(path, name)} holds one image; a class needs one to train on and one to test with. Add images.`,
-      );
-    }
-    const order = files.map((file) => ({
-      file,
-      key: createHash("sha256").update(`${name}/${file}`).digest("hex"),
-    }));
-    order.sort((a, b) => (a.key < b.key ? -1 : 1));
-    const tested = new Set(
-      order.slice(0, Math.max(1, Math.round(TEST_SHARE * files.length))).map(({ file }) => file),
-    );
-    for (const file of files) {
-      found[tested.has(file) ? "test" : "train"].push({ path: join(path, name, file), label });
-    }
-  }
-  return found;
-}
-
-function requireSameClasses(path: string, train: string[], test: string[]): void {
-  const only = (some: string[], others: string[]) => {
-    const known = new Set(others);
-    return some.filter((name) => !known.has(name));
-  };
-  const [missing, extra] = [only(train, test), only(test, train)];
-  if (missing.length > 0)
-    throw new UserError(`${path}: the class ${missing[0]} is in train/ but not in test/.`);
-  if (extra.length > 0) throw new UserError(`${path}: the class ${extra[0]} is in test/ but not in train/.`);
-}
-
-/** Names of the folders in `path`, sorted by code unit so that labels do not depend on the locale. */
-function folders(path: string): string[] {
-  if (!existsSync(path) || !statSync(path).isDirectory()) return [];
-  return visible(path).filter((name) => statSync(join(path, name)).isDirectory());
-}
-
-function imagesOf(folder: string, report: Report): string[] {
-  const names = visible(folder);
-  const images = names.filter((name) => ENDINGS.includes(extname(name).toLowerCase()));
-  if (images.length === 0) {
-    throw new UserError(`${folder} holds no images (${ENDINGS.join(", ")}). Add some or remove the folder.`);
-  }
-  const ignored = names.length - images.length;
-  if (ignored > 0) report(`${folder}: ${ignored} entries that are not ${ENDINGS.join(", ")} are left out`);
-  return images;
-}
-
-function visible(folder: string): string[] {
-  return readdirSync(folder)
-    .filter((name) => !name.startsWith("."))
-    .sort();
-}
-
-/** Reads files into one block; the first training image says the channels and, where not asked, the size. */
-function createReader(first: string, imageSize: number | null) {
-  const model = decodeImage(readBytes(first, "an image"), first);
-  const { channels } = model;
-  if (imageSize === null && model.width !== model.height) {
-    throw new UserError(
-      `${first} is ${model.width}×${model.height}, not square. Set data.imageSize to the side that all images shall have.`,
-    );
-  }
-  const side = imageSize ?? model.width;
-  const size = channels * side * side;
   return {
-    bytes: size,
+    name: "folder",
+    classes,
+    ...channelStatistics(trainSet),
+    train: valid ? { ...trainSet, validFrom: train.length } : trainSet,
+    test: testSet,
+  };
+}
+
+/** Reads files into one block; the first training image says the size and the channels that are not asked for. */
+function createReader(first: string, { imageSize, imageWidth, channels: asked }: ImageFormat) {
+  const open = (path: string): Pixels => {
+    const pixels = decodeImage(readBytes(path, "an image"), path, { alpha: asked === 4 });
+    return asked === null ? pixels : withChannels(pixels, asked);
+  };
+  const { channels, height, width } = open(first);
+  const size: Size =
+    imageSize === null ? { height, width } : { height: imageSize, width: imageWidth ?? imageSize };
+  const bytes = channels * size.height * size.width;
+  return {
+    bytes,
     read(files: readonly LabelledFile[], classes: number): ImageSet {
       const count = files.length;
-      const images = new Uint8Array(count * size);
+      const images = new Uint8Array(count * bytes);
       const labels = classes <= 256 ? new Uint8Array(count) : new Uint16Array(count);
       for (const [n, { path, label }] of files.entries()) {
-        const pixels = decodeImage(readBytes(path, "an image"), path);
-        requireAlike(pixels, path, imageSize);
-        resizeInto(pixels, side, images, n * size);
+        const pixels = open(path);
+        requireAlike(pixels, path);
+        resizeInto(pixels, size, images, n * bytes);
         labels[n] = label;
       }
-      return { images, labels, count, channels, height: side, width: side };
+      return { images, labels, count, channels, ...size };
     },
   };
 
-  function requireAlike(pixels: Pixels, path: string, asked: number | null): void {
+  function requireAlike(pixels: Pixels, path: string): void {
     if (pixels.channels !== channels) {
       const kind = (n: number) => (n === 1 ? "grey" : "RGB");
       throw new UserError(
-        `${first} is ${kind(channels)} and ${path} is ${kind(pixels.channels)}; expected one kind. Convert one of them.`,
+        `${first} is ${kind(channels)} and ${path} is ${kind(pixels.channels)}; expected one kind. ` +
+          "Set data.channels to 1 or 3: the others are then converted.",
       );
     }
-    if (asked === null && (pixels.width !== side || pixels.height !== side)) {
+    if (imageSize === null && (pixels.width !== width || pixels.height !== height)) {
       throw new UserError(
-        `${first} is ${side}×${side} and ${path} is ${pixels.width}×${pixels.height}. ` +
-          "Set data.imageSize to the side that all images shall have.",
+        `${first} is ${width}×${height} and ${path} is ${pixels.width}×${pixels.height}. ` +
+          "Set data.imageSize (and data.imageWidth, if not square) to the size that all images shall have.",
       );
     }
   }

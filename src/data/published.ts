@@ -4,7 +4,7 @@ import { downloadsFolder, storedFolder } from "./cache.ts";
 import type { ImageDataset, ImageSet } from "./dataset.ts";
 import { megabytes, requireSpace } from "./disk.ts";
 import { ensureDownloaded, type Source } from "./download.ts";
-import type { DataOptions, DatasetEntry } from "./entry.ts";
+import { AS_THEY_ARE, type DataOptions, type DatasetEntry, type ImageFormat } from "./entry.ts";
 import { channelStatistics } from "./statistics.ts";
 import { readStored, storeDataset } from "./stored.ts";
 
@@ -66,7 +66,7 @@ export function publishedEntry(published: Published): DatasetEntry {
     async load(options) {
       const dataset =
         options.path === null ? await fromCache(options) : await published.readPath(options.path);
-      requireOwnSize(dataset, options.imageSize);
+      requireOwnFormat(dataset, options);
       return dataset;
     },
     async verify({ cache }) {
@@ -107,10 +107,15 @@ export function requireLabels(set: ImageSet, classes: number, where: string): vo
   );
 }
 
-function requireOwnSize({ name, train }: ImageDataset, imageSize: number | null): void {
-  if (imageSize === null || (imageSize === train.height && imageSize === train.width)) return;
-  throw new UserError(
-    `data.imageSize is ${imageSize}, but images of ${name} have their own size, ${train.height}×${train.width}. ` +
-      "Leave data.imageSize out; it is for data.name: folder.",
-  );
+/** A published data set has its own size, channels and split: keys that ask for others are refused, not ignored. */
+function requireOwnFormat({ name, train }: ImageDataset, asked: DataOptions): void {
+  const { height, width, channels } = train;
+  const own: ImageFormat = { ...AS_THEY_ARE, imageSize: height, imageWidth: width, channels };
+  for (const key of Object.keys(own) as (keyof ImageFormat)[]) {
+    if (asked[key] === own[key] || asked[key] === AS_THEY_ARE[key]) continue;
+    throw new UserError(
+      `data.${key} is ${asked[key]}, but images of ${name} have their own size, ${height}×${width}×${channels}, ` +
+        `and their own test images. Leave data.${key} out; it is for data.name: folder.`,
+    );
+  }
 }

@@ -10,36 +10,42 @@ export interface Pixels {
   readonly data: Uint8Array;
 }
 
+/** Height and width in pixels. */
+export interface Size {
+  readonly height: number;
+  readonly width: number;
+}
+
 /**
- * Resizes to `side`×`side` (the shape is stretched, nothing is cropped) into `target` at `offset`, as
- * [channels, side, side].
+ * Resizes to `size` (the shape is stretched, nothing is cropped) into `target` at `offset`, as
+ * [channels, height, width].
  */
-export function resizeInto(pixels: Pixels, side: number, target: Uint8Array, offset: number): void {
+export function resizeInto(pixels: Pixels, size: Size, target: Uint8Array, offset: number): void {
   const { width, height, channels, data } = pixels;
-  if (width === side && height === side) {
+  if (width === size.width && height === size.height) {
     planesInto(pixels, target, offset);
     return;
   }
-  const columns = filterTaps(width, side);
-  const rows = filterTaps(height, side);
-  const narrow = new Float32Array(height * side); // one channel, resized along x only
+  const columns = filterTaps(width, size.width);
+  const rows = filterTaps(height, size.height);
+  const narrow = new Float32Array(height * size.width); // one channel, resized along x only
   for (let c = 0; c < channels; c++) {
     for (let y = 0; y < height; y++) {
-      for (let x = 0; x < side; x++) {
+      for (let x = 0; x < size.width; x++) {
         const { first, weights } = columns[x];
         let sum = 0;
         for (let k = 0; k < weights.length; k++) {
           sum += weights[k] * data[(y * width + first + k) * channels + c];
         }
-        narrow[y * side + x] = sum;
+        narrow[y * size.width + x] = sum;
       }
     }
-    for (let y = 0; y < side; y++) {
+    for (let y = 0; y < size.height; y++) {
       const { first, weights } = rows[y];
-      for (let x = 0; x < side; x++) {
+      for (let x = 0; x < size.width; x++) {
         let sum = 0;
-        for (let k = 0; k < weights.length; k++) sum += weights[k] * narrow[(first + k) * side + x];
-        target[offset + (c * side + y) * side + x] = Math.min(255, Math.max(0, Math.round(sum)));
+        for (let k = 0; k < weights.length; k++) sum += weights[k] * narrow[(first + k) * size.width + x];
+        target[offset + (c * size.height + y) * size.width + x] = Math.min(255, Math.max(0, Math.round(sum)));
       }
     }
   }

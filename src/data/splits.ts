@@ -27,7 +27,8 @@ export interface SealedSplit {
 
 /**
  * Splits the training images by a permutation drawn from `seed`: the first floor(weightsShare · N) train the
- * weights, the rest the architecture. With `oneLevel`, both are all training images.
+ * weights, the rest the architecture. Images that their owner set apart for validation are the rest instead.
+ * With `oneLevel`, both are all training images.
  */
 export function searchSplits(
   dataset: Pick<ImageDataset, "train">,
@@ -36,11 +37,13 @@ export function searchSplits(
   const { train } = dataset;
   const all = allOf(train);
   if (oneLevel) return { weights: all, architecture: all };
-  const order = createGenerator(seed, "splits").shuffle(all.indices);
-  const count = Math.floor(weightsShare * train.count);
+  const { validFrom } = train;
+  const order = validFrom === undefined ? createGenerator(seed, "splits").shuffle(all.indices) : all.indices;
+  const count = validFrom ?? Math.floor(weightsShare * train.count);
   if (count === 0 || count === train.count) {
+    const cause = validFrom === undefined ? `data.weightsShare ${weightsShare}` : "The folder valid/";
     throw new UserError(
-      `data.weightsShare ${weightsShare} of ${train.count} training images leaves ` +
+      `${cause} of ${train.count} training images leaves ` +
         `${count} for the weights and ${train.count - count} for the architecture; each needs at least one.`,
     );
   }
@@ -84,7 +87,9 @@ export function subset(set: ImageSet, count: number, generator: Generator): Imag
     images.set(set.images.subarray(index * size, (index + 1) * size), n * size);
     labels[n] = set.labels[index];
   }
-  return { ...set, images, labels, count };
+  const { validFrom } = set;
+  if (validFrom === undefined) return { ...set, images, labels, count };
+  return { ...set, images, labels, count, validFrom: chosen.filter((index) => index < validFrom).length };
 }
 
 function allOf(set: ImageSet): View {

@@ -1,7 +1,7 @@
 // Exact parameter counts and multiply-adds by arithmetic on shapes: what a network costs before it is built.
 // The modules are those of the DARTS code: no convolution has a bias, a batch norm with affine adds 2C, and
 // the multiply-adds are those of convolutions and the classifier (no batch norms, no pools, no auxiliary head).
-import type { Primitive } from "../space/primitives.ts";
+import { addedPrimitive, type Primitive } from "../space/primitives.ts";
 import { type Genotype, isReduction } from "./genotype.ts";
 
 /** A number of weights and of multiply-adds for one image. */
@@ -10,11 +10,14 @@ export interface Cost {
   readonly macs: number;
 }
 
-/** The cost of one cell; `channels` are those of a node and `size` is the side of the output in pixels. */
+/** Side of square images in pixels, or height and width. */
+export type ImageSize = number | readonly [height: number, width: number];
+
+/** The cost of one cell; `channels` are those of a node and `size` is the output's: [height, width] in pixels. */
 export interface CellCost extends Cost {
   readonly channels: number;
   readonly outputChannels: number;
-  readonly size: number;
+  readonly size: readonly [height: number, width: number];
   readonly reduction: boolean;
 }
 
@@ -39,8 +42,7 @@ export interface NetworkShape {
   readonly channels: number;
   readonly cells: number;
   readonly classes?: number;
-  /** Side of the square images in pixels. */
-  readonly imageSize?: number;
+  readonly imageSize?: ImageSize;
   readonly imageChannels?: number;
   readonly stem?: "cifar" | "imagenet";
   /** Channels of the CIFAR stem in multiples of the first cell's. */
@@ -94,12 +96,19 @@ export function countAuxiliary(channels: number, classes: number, stem: "cifar" 
   return channels * 128 + 2 * 128 + 128 * 768 * 4 + secondNorm + 768 * classes + classes;
 }
 
-/** What a cell is counted from: its own channels, the side of its inputs and of its output. */
+/** Height and width after being halved, rounded up, `times` times: what a stride of 2 leaves, with our paddings. */
+export function reducedSize(size: ImageSize, times: number): [height: number, width: number] {
+  let [height, width] = typeof size === "number" ? [size, size] : size;
+  for (let i = 0; i < times; i++) [height, width] = [Math.ceil(height / 2), Math.ceil(width / 2)];
+  return [height, width];
+}
+
+/** What a cell is counted from: its own channels, the size of its inputs and of its output. */
 interface CellShape {
   readonly channels: number;
   readonly reduction: boolean;
-  readonly sizeIn: number;
-  readonly size: number;
+  readonly sizeIn: readonly [height: number, width: number];
+  readonly size: readonly [height: number, width: number];
 }
 
 /** Stem, chain of cells and classifier; `countEdges` counts the inside of one cell. */
@@ -116,13 +125,13 @@ function countChain(
   for (let index = 0; index < cellCount; index++) {
     const reduction = isReduction(index, cellCount);
     if (reduction) channels *= 2;
-    const cell = { channels, reduction, sizeIn: size, size: reduction ? half(size) : size };
+    const cell = { channels, reduction, sizeIn: size, size: reduction ? reducedSize(size, 1) : size };
     const { states, ...edges } = countEdges(cell);
     // State 0 arrives twice as large after a reduction; FactorizedReduce brings it to `size` as it projects it.
     const projected = channelsBefore + channelsPrevious;
     const preprocess: Cost = {
       params: projected * channels + (affine ? 4 * channels : 0),
-      macs: projected * channels * size * size,
+      macs: projected * channels * pixelsOf(size),
     };
     const outputChannels = states * channels;
     cells.push({ channels, outputChannels, size: cell.size, reduction, ...sum([preprocess, edges]) });
@@ -142,21 +151,21 @@ function countStem({
   stemMultiplier = 3,
 }: NetworkShape) {
   if (stem === "cifar") {
-    const size = imageSize ?? 32;
+    const size = reducedSize(imageSize ?? 32, 0);
     const out = stemMultiplier * channels;
     const weights = 9 * imageChannels * out;
     const states = { size, channelsBefore: out, channelsPrevious: out };
-    return { params: weights + 2 * out, macs: weights * size * size, ...states };
+    return { params: weights + 2 * out, macs: weights * pixelsOf(size), ...states };
   }
   // Three convolutions of stride 2; the first cell's inputs are the outputs of the second and of the third.
   const halfChannels = Math.floor(channels / 2);
-  const first = half(imageSize ?? 224);
-  const second = half(first);
-  const size = half(second);
+  const first = reducedSize(imageSize ?? 224, 1);
+  const second = reducedSize(first, 1);
+  const size = reducedSize(second, 1);
   const convolutions = [
-    { weights: 9 * imageChannels * halfChannels, out: halfChannels, pixels: first * first },
-    { weights: 9 * halfChannels * channels, out: channels, pixels: second * second },
-    { weights: 9 * channels * channels, out: channels, pixels: size * size },
+    { weights: 9 * imageChannels * halfChannels, out: halfChannels, pixels: pixelsOf(first) },
+    { weights: 9 * halfChannels * channels, out: channels, pixels: pixelsOf(second) },
+    { weights: 9 * channels * channels, out: channels, pixels: pixelsOf(size) },
   ];
   const costs = convolutions.map(({ weights, out, pixels }) => ({
     params: weights + 2 * out,
@@ -170,7 +179,7 @@ function countEdge(op: Primitive, from: number, cell: CellShape, affine: boolean
   const { channels: c, reduction, sizeIn, size } = cell;
   const stride = reduction && from < 2 ? 2 : 1;
   const norm = affine ? 2 * c : 0;
-  const pixels = size * size;
+  const pixels = pixelsOf(size);
   /** Depthwise k x k, then 1x1. */
   const separable = (k: number): Cost => ({
     params: k * k * c + c * c + norm,
@@ -196,15 +205,22 @@ function countEdge(op: Primitive, from: number, cell: CellShape, affine: boolean
       return separable(5);
     case "conv_7x1_1x7": {
       // The first of the two halves only the width.
-      const rows = stride === 2 ? sizeIn : size;
-      return { params: 14 * c * c + norm, macs: 7 * c * c * (rows * size + pixels) };
+      const [rows] = stride === 2 ? sizeIn : size;
+      return { params: 14 * c * c + norm, macs: 7 * c * c * (rows * size[1] + pixels) };
     }
+    default: // a plugin's
+      return addedPrimitive(op).cost({
+        channels: c,
+        stride,
+        affine,
+        inputSize: stride === 2 ? sizeIn : size,
+        outputSize: size,
+      });
   }
 }
 
-/** The side after a stride of 2 with the padding of every operation here. */
-function half(size: number): number {
-  return Math.floor((size - 1) / 2) + 1;
+function pixelsOf([height, width]: readonly [height: number, width: number]): number {
+  return height * width;
 }
 
 function sum(costs: readonly Cost[]): Cost {

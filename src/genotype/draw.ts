@@ -2,7 +2,7 @@
 // figures of the DARTS paper, and as lines for the terminal. Graphviz, which is WebAssembly, lays the picture
 // out and is loaded on the first call only.
 import pc from "picocolors";
-import type { Primitive } from "../space/primitives.ts";
+import { addedPrimitive, type Primitive } from "../space/primitives.ts";
 import { type Edge, edgesByNode } from "./genotype.ts";
 
 /** Colours of the operations' families; those of the picture are dark enough to read as text on white. */
@@ -94,8 +94,7 @@ export function drawCellText(
 
 function familyOf(op: Primitive) {
   const family = FAMILIES.find(({ prefix }) => op.startsWith(prefix));
-  if (!family) throw new Error(`${op} belongs to no family of operations; add it to the table above`);
-  return family;
+  return family ?? { colour: addedPrimitive(op).colour, terminal: "red" as const };
 }
 
 function stateName(state: number): string {

@@ -2,7 +2,7 @@
 // The Python form reads back in the reference code, so a cell found here can be trained there and vice versa.
 import { nearest } from "../config/nearest.ts";
 import { UserError } from "../errors.ts";
-import { PRIMITIVES, type Primitive } from "../space/primitives.ts";
+import { isPrimitive, primitiveNames } from "../space/primitives.ts";
 import { allNodes, type Edge, type Genotype } from "./genotype.ts";
 import { readLiteral } from "./literal.ts";
 
@@ -97,9 +97,10 @@ function checkEdge(value: unknown, where: string, node: number): Edge {
     );
   }
   const [op, from] = value as [unknown, unknown];
-  if (typeof op !== "string" || !(PRIMITIVES as readonly string[]).includes(op)) {
+  if (!isPrimitive(op)) {
     throw new UserError(
-      `genotype: got the operation ${show(op)} at ${where}, expected ${oneOf(op, PRIMITIVES)}`,
+      `genotype: got the operation ${show(op)} at ${where}, expected ${oneOf(op, primitiveNames())}. ` +
+        "An operation of a plugin is known once that is loaded: --plugin FILE",
     );
   }
   if (typeof from !== "number" || !Number.isInteger(from) || from < 0 || from > node + 1) {
@@ -108,7 +109,7 @@ function checkEdge(value: unknown, where: string, node: number): Edge {
         `node ${node} reads the two cells before (0, 1)${node > 0 ? " and earlier nodes (2…)" : ""}`,
     );
   }
-  return [op as Primitive, from];
+  return [op, from];
 }
 
 function checkConcat(value: unknown, nodes: number, where: string): number[] {

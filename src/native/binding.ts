@@ -1,6 +1,8 @@
 // The addon's functions as TypeScript sees them, loaded at first use: libtorch takes about a second to load.
+import { spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
 import { addonPath } from "./build.ts";
 import { locateLibtorch } from "./locate.ts";
@@ -61,11 +63,7 @@ export function native(): Native {
 function load(): Native {
   const libtorch = locateLibtorch();
   const path = addonPath(libtorch);
-  if (!existsSync(path)) {
-    throw new UserError(
-      `The bridge is not built for libtorch ${libtorch.version} in ${libtorch.root}.\nBuild it with: npm run setup`,
-    );
-  }
+  if (!existsSync(path)) buildNow();
   limitSpinning();
   try {
     return createRequire(import.meta.url)(path) as Native;
@@ -75,6 +73,19 @@ function load(): Native {
         "See what is wrong with: darts doctor",
     );
   }
+}
+
+/**
+ * The first use after an installation, or of another libtorch: the bridge is compiled, by a process of its own,
+ * because this call cannot wait in any other way. Takes about a minute, once; says so on stderr.
+ */
+function buildNow(): void {
+  const script = fileURLToPath(new URL("./build-now.js", import.meta.url));
+  const { status, stdout } = spawnSync(process.execPath, [script], {
+    stdio: ["ignore", "pipe", 2],
+    encoding: "utf8",
+  });
+  if (status !== 0) throw new UserError(stdout.trim() || `Compiling the bridge was ended with ${status}.`);
 }
 
 /**

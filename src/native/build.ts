@@ -3,10 +3,12 @@
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
+import { makeFolder } from "../files.ts";
 import type { Libtorch } from "./locate.ts";
 
 /** The project's folder: dist/src/native/build.js lies three levels below it. */
@@ -49,7 +51,7 @@ export async function buildAddon(libtorch: Libtorch, report: (line: string) => v
   if (existsSync(target)) return target;
   const compiler = findCompiler();
   report(`Compiling the bridge to libtorch ${libtorch.version} (${libtorch.root}) with ${compiler} …`);
-  mkdirSync(BUILDS, { recursive: true });
+  makeFolder(BUILDS);
   const folder = mkdtempSync(join(BUILDS, "compiling-"));
   try {
     const units = sourceFiles().filter((name) => name.endsWith(".cc") && isForThisProcessor(name));
@@ -107,7 +109,8 @@ function flags(libtorch: Libtorch): string[] {
   const [major, minor] = libtorch.version.split(".").map(Number);
   // From 2.11 on libtorch's headers use C++20.
   const standard = major > 2 || (major === 2 && minor >= 11) ? "c++20" : "c++17";
-  const headers = join(PROJECT, "node_modules", "node-api-headers", "include");
+  // Where npm put the headers: in our own node_modules, or beside us in those of whoever installed us.
+  const headers = join(createRequire(import.meta.url).resolve("node-api-headers"), "..", "include");
   return [
     `-std=${standard}`,
     ...OPTIMISATION,

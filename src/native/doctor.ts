@@ -42,7 +42,7 @@ export async function diagnose(): Promise<Diagnosis> {
   const found = attempt(locateLibtorch, problems);
   const path = found && addonPath(found);
   const built = path !== undefined && existsSync(path);
-  if (found && !built) problems.push("The bridge is not built. Build it with: npm run setup");
+  if (found && !built) problems.push("The bridge is not built: the first command that computes builds it.");
   const probe = built ? runProbe(problems) : undefined;
   return {
     ok: problems.length === 0,

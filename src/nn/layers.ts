@@ -155,13 +155,16 @@ export class ReLU extends Layer {
   }
 }
 
-/** Base of the poolings: a square window that moves over the padded image. */
+/** Base of the poolings: a window that moves over the padded image; pairs are [height, width]. */
 abstract class Pool2d extends Layer {
-  readonly kernel: number;
-  readonly stride: number;
+  readonly kernel: number | readonly [number, number];
+  readonly stride: number | readonly [number, number];
   readonly padding: number;
 
-  constructor(kernel: number, { stride = kernel, padding = 0 } = {}) {
+  constructor(
+    kernel: number | readonly [number, number],
+    { stride = kernel, padding = 0 }: { stride?: number | readonly [number, number]; padding?: number } = {},
+  ) {
     super();
     this.kernel = kernel;
     this.stride = stride;

@@ -15,7 +15,7 @@ export function costOf(
     cells,
     stem,
     classes: dataset.classes.length,
-    imageSize: dataset.train.height,
+    imageSize: [dataset.train.height, dataset.train.width],
     imageChannels: dataset.train.channels,
   });
   return { params, macs };

@@ -2,6 +2,7 @@
 // boards are made from, so a line is written whole by one call and a crash can tear only the last one.
 import { closeSync, ftruncateSync, openSync, readFileSync, statSync, writeSync } from "node:fs";
 import type { Config } from "../config/schema.ts";
+import type { DataSummary } from "../data/class-counts.ts";
 import { UserError } from "../errors.ts";
 import { readText, withPath } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
@@ -14,6 +15,8 @@ export interface RunStartEvent {
   readonly type: "run-start";
   readonly command: string;
   readonly config: Config;
+  /** What the run learns from and is measured on. */
+  readonly data: DataSummary;
   /** Versions of what computed: darts, node, libtorch. */
   readonly versions: Readonly<Record<string, string>>;
   readonly host: {
@@ -177,7 +180,6 @@ export interface EventLog {
   close(): void;
 }
 
-/**
 /** How a log is opened. */
 export interface OpenEventsOptions {
   /** Hears of each event after it was written. */

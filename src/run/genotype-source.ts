@@ -12,7 +12,10 @@ export async function readGenotypeSource(source: string): Promise<Genotype> {
   if (source === "-") return parseGenotype(await readStandardInput());
   // A text is longer than a path may be: it is not looked for on the disk.
   if (/[([{]/.test(source) && !existsSync(source)) return findGenotype(source);
-  if (isFolder(source)) return parseGenotype(readText(genotypeIn(source), "the genotype of a run"));
+  if (isFolder(source)) {
+    await loadPluginsOf(source);
+    return parseGenotype(readText(genotypeIn(source), "the genotype of a run"));
+  }
   if (existsSync(source)) return parseGenotype(readText(source, "a genotype"));
   // A name has no slash and a text has a bracket: what is left was meant as a path.
   if (/^[^[({]*\/[^[({]*$/.test(source)) throw new UserError(`There is no file or folder ${source}.`);
@@ -25,6 +28,17 @@ function genotypeIn(folder: string): string {
   throw new UserError(
     `${path}: there is no such file. If ${folder} is a run that has searched, derive its cell: darts derive ${folder}`,
   );
+}
+
+/** The schema of configurations is loaded only for a run that names plugins. */
+async function loadPluginsOf(folder: string): Promise<void> {
+  const file = join(folder, "config.yaml");
+  if (!existsSync(file) || !/^plugin:(?! *\[\])/m.test(readText(file, "a configuration"))) return;
+  const [{ pluginsOf }, { loadPlugins }] = await Promise.all([
+    import("../config/load.ts"),
+    import("../plugin/load.ts"),
+  ]);
+  await loadPlugins(pluginsOf({ file }));
 }
 
 async function readStandardInput(): Promise<string> {

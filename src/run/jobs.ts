@@ -4,8 +4,10 @@ import { join } from "node:path";
 import type { ConfigSources } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { imagesAtOnce } from "../data/batch-tensors.ts";
+import type { DataSummary } from "../data/class-counts.ts";
 import { UserError } from "../errors.ts";
 import { checkGenotype, formatPython } from "../genotype/parse.ts";
+import { loadedPlugins } from "../plugin/load.ts";
 import { scope } from "../tensor/scope.ts";
 import { evaluate } from "../train/evaluate.ts";
 import { createNetwork } from "../train/training.ts";
@@ -47,7 +49,9 @@ export function searchCommand(config: Config, options: NewRunOptions): Promise<J
 /** Trains one named cell from scratch. */
 export async function trainCommand(config: Config, options: TrainOptions): Promise<JobResult> {
   const genotype = options.cell === "random" ? null : await readGenotypeSource(options.cell);
-  return inNewRun({ command: "train", genotype }, config, options, perform);
+  // The cell of another run may have brought that run's plugins: this run needs them too.
+  const plugin = [...new Set([...config.plugin, ...loadedPlugins()])];
+  return inNewRun({ command: "train", genotype }, { ...config, plugin }, options, perform);
 }
 
 /**
@@ -109,10 +113,15 @@ export async function testCommand(config: Config, options: TestOptions): Promise
   }
   const genotype = readGenotype(run, cell === "found" ? "" : `${cell}-`);
   prepareRuntime(config);
-  const { dataset, test } = await loadData(config, reporter);
+  // How many images it was trained on has no say in which it is measured on.
+  const data = { ...config.data, trainImages: null };
+  const { dataset, test, summary } = await loadData({ ...config, data }, reporter);
+  const own = readEvents(run.files.events).find((event) => event.type === "run-start")?.data;
+  if (own) requireSameImages(summary, own, options.run);
   using network = createNetwork(genotype, config, dataset);
   scope(() => network.loadStateDict(loadWeights(path)));
-  const { mean, std } = dataset;
+  // Images are normalised as they were for the training, whatever other images the data hold.
+  const { mean, std } = own ?? dataset;
   const measured = evaluate(network, test.open("darts test"), {
     mean,
     std,
@@ -152,6 +161,22 @@ async function intentOf(config: Config, work: string): Promise<Intent> {
   };
 }
 
+/** A network takes images of any size, and would be measured on those of another one without a word. */
+function requireSameImages(got: DataSummary, own: DataSummary, run: string): void {
+  const format = ({ height, width, channels }: DataSummary) => `${height}×${width}×${channels}`;
+  if (format(got) !== format(own)) {
+    throw new UserError(
+      `The images are ${format(got)} (height, width, channels), but ${run} was trained on ${format(own)}. ` +
+        `Convert them: --data-image-size ${own.height} --data-image-width ${own.width} --data-channels ${own.channels}`,
+    );
+  }
+  if (got.classes.join("\0") === own.classes.join("\0")) return;
+  throw new UserError(
+    `The images have the classes ${got.classes.join(", ")}, but ${run} was trained on ${own.classes.join(", ")}. ` +
+      "Name their folders alike, and leave none out.",
+  );
+}
+
 /** The genotype of a search's last epoch, or of another one: as its method derived it and the event log holds it. */
 export async function deriveCommand({ run: path, epoch }: DeriveOptions): Promise<JobResult> {
   const run = openRun(path);
@@ -178,12 +203,13 @@ function findEpoch(events: SearchEpochEvent[], epoch: number | undefined, path: 
 }
 
 function finish(session: Session, outcome: Pick<RunReport, "search" | "trained">): JobResult {
-  const { run, events, test, past } = session;
+  const { run, events, test, past, summary } = session;
   // Also those who looked before an interruption.
   const before = past.flatMap((event) => (event.type === "train-end" ? [reportOf(event.outcome.cell)] : []));
   const report: RunReport = {
     ...outcome,
     run: run.path,
+    data: summary,
     testImages: test.count,
     testOpenedBy: [...before, ...test.openedBy],
     health: readEvents(run.files.events).filter((event) => event.type === "health"),

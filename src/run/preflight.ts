@@ -1,7 +1,9 @@
 // What can be wrong with a configuration on a data set, found before a run folder is made and hours are spent.
 import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
+import type { Size } from "../data/resize.ts";
 import { UserError } from "../errors.ts";
+import { reducedSize } from "../genotype/counts.ts";
 import { isReduction } from "../genotype/genotype.ts";
 import { findMethod } from "../search/methods.ts";
 import { splitsFor } from "../search/search.ts";
@@ -19,17 +21,17 @@ export function checkData(
   { searches, trains }: Intent,
 ): void {
   if (searches) splitsFor(config, dataset);
-  if (trains && config.train.auxiliary) checkAuxiliary(config, dataset.train.height);
+  if (trains && config.train.auxiliary) checkAuxiliary(config, dataset.train);
 }
 
-function checkAuxiliary({ train }: Config, imageSize: number): void {
+function checkAuxiliary({ train }: Config, { height, width }: Size): void {
   const { cells, stem } = train;
   const reductions = Array.from({ length: cells }, (_, i) => isReduction(i, cells)).filter(Boolean).length;
-  const side = Math.ceil(imageSize / 2 ** (reductions + (stem === "imagenet" ? 3 : 0)));
-  if (side >= 2) return;
+  const seen = reducedSize([height, width], reductions + (stem === "imagenet" ? 3 : 0));
+  if (Math.min(...seen) >= 2) return;
   const other = stem === "imagenet" ? "train.stem to cifar, or " : "";
   throw new UserError(
-    `Images of ${imageSize}×${imageSize} pixels are too small for the auxiliary head: it sees ${side}×${side}, ` +
+    `Images of ${height}×${width} pixels are too small for the auxiliary head: it sees ${seen.join("×")}, ` +
       `expected at least 2×2. Set ${other}train.auxiliary to false, or use larger images.`,
   );
 }

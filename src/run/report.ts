@@ -1,4 +1,5 @@
 // The final report as people read it.
+import { countsText, type DataSummary, imbalanceWarning } from "../data/class-counts.ts";
 import { drawCellText } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython } from "../genotype/parse.ts";
@@ -12,6 +13,8 @@ export interface RunReport {
   readonly run: string;
   readonly search?: SearchOutcome;
   readonly trained: readonly TrainOutcome[];
+  /** What it learned from, with the images of each class. */
+  readonly data: DataSummary;
   readonly testImages: number;
   /** Who read the test images: only the measurements of trained networks. */
   readonly testOpenedBy: readonly string[];
@@ -25,7 +28,7 @@ export function cellText({ normal, normalConcat, reduce, reduceConcat }: Genotyp
 }
 
 /** The report as text. */
-export function reportText({ run, search, trained, testImages, health }: RunReport): string {
+export function reportText({ run, search, trained, data, testImages, health }: RunReport): string {
   const sections: string[] = [];
   const genotype = search?.genotype ?? trained[0]?.genotype;
   if (genotype) sections.push(cellText(genotype), formatPython(genotype));
@@ -37,6 +40,8 @@ export function reportText({ run, search, trained, testImages, health }: RunRepo
   if (trained.length > 0) sections.push(table(trained), `Accuracies on ${testImages} test images.`);
   if (trained.length > 1) sections.push(comparison(trained));
   if (health.length > 0) sections.push(`Look at this:\n${health.map(healthLine).join("\n")}`);
+  const warning = imbalanceWarning(data);
+  if (warning !== undefined) sections.push(`${warning}\nImages by class: ${countsText(data)}`);
   sections.push(
     `Everything lies in ${run}: config.yaml, events.jsonl, genotype.json, genotype.txt, normal.svg, reduce.svg, report.json` +
       `${trained.length > 0 ? `, weights as ${trained.map(({ cell }) => `${cell}.safetensors`).join(", ")}` : ""}.`,

@@ -69,14 +69,20 @@ export function createRun({ config, root = "runs", name, label, record }: Create
   return run;
 }
 
-/** Opens an existing run's folder; throws a {@link UserError} when it is none or its config is missing or wrong. */
+/**
+ * Opens an existing run's folder, whose plugins are loaded already (see loadConfig); throws a {@link UserError} when
+ * it is none or its config is missing or wrong.
+ */
 export function openRun(path: string): RunFolder {
+  return describe(path, resolveConfig({ file: runConfigFile(path) }));
+}
+
+/** The config.yaml of an existing run; throws a {@link UserError} when `path` is no run's folder. */
+export function runConfigFile(path: string): string {
   if (!isFolder(path)) throw new UserError(`There is no run folder ${path}; expected the folder of a run.`);
   const config = join(path, RUN_FILES.config);
-  if (!existsSync(config)) {
-    throw new UserError(`${path} is not the folder of a run: it has no ${RUN_FILES.config}.`);
-  }
-  return describe(path, resolveConfig({ file: config }));
+  if (existsSync(config)) return config;
+  throw new UserError(`${path} is not the folder of a run: it has no ${RUN_FILES.config}.`);
 }
 
 /** Whether `path` is the folder of a run. */

@@ -107,8 +107,8 @@ export function fingerprintOf({ train, test, classes, mean, std }: ImageDataset)
 
 function addSet(
   hash: ReturnType<typeof createHash>,
-  { images, labels, count, channels, height, width }: ImageSet,
+  { images, labels, count, channels, height, width, validFrom }: ImageSet,
 ): void {
-  hash.update(JSON.stringify([count, channels, height, width])).update(images);
+  hash.update(JSON.stringify([count, channels, height, width, validFrom])).update(images);
   hash.update(new Uint8Array(labels.buffer, labels.byteOffset, labels.byteLength));
 }

@@ -2,6 +2,7 @@
 import { existsSync } from "node:fs";
 import { formatConfig } from "../config/format.ts";
 import type { Config } from "../config/schema.ts";
+import { countsText, type DataSummary, imbalanceWarning, summarize } from "../data/class-counts.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { loadDataset } from "../data/datasets.ts";
 import { type SealedSplit, testSplit } from "../data/splits.ts";
@@ -29,6 +30,8 @@ export interface SessionData {
   /** The data set without its test images: those come only from {@link SessionData.test}. */
   readonly dataset: Omit<ImageDataset, "test">;
   readonly test: SealedSplit;
+  /** Its shape, and the images of each class. */
+  readonly summary: DataSummary;
   /** SHA-256 of all of it. */
   readonly fingerprint: string;
 }
@@ -53,7 +56,7 @@ export function prepareRuntime(config: Config): number {
   return setThreads(config.threads);
 }
 
-/** Loads the data, fetching them on the first use. */
+/** Loads the data, fetching them on the first use, and says how many images each class has. */
 export async function loadData(
   config: Config,
   reporter: Reporter,
@@ -61,13 +64,12 @@ export async function loadData(
 ): Promise<SessionData> {
   const report = (line: string) => reporter.log(line);
   const all = await loadDataset(config.data, { seed: config.seed, report, signal });
+  const summary = summarize(all);
+  if (config.data.name === "folder") report(`Images by class: ${countsText(summary)}`);
+  const warning = imbalanceWarning(summary);
+  if (warning !== undefined) report(warning);
   const { test, ...dataset } = all;
-  if (dataset.train.height !== dataset.train.width) {
-    throw new UserError(
-      `Images of ${dataset.train.width}×${dataset.train.height} pixels; expected square ones. Set data.imageSize.`,
-    );
-  }
-  return { dataset, test: testSplit({ test }), fingerprint: fingerprintOf(all) };
+  return { dataset, test: testSplit({ test }), summary, fingerprint: fingerprintOf(all) };
 }
 
 /** Runs `work` in a fresh run folder. What stops it is logged as an event before it is thrown on. */
@@ -156,12 +158,12 @@ async function atWork<T>(
   { reporter, signal, onEvent }: JobOptions,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
-  const { run, config, record, past } = begun;
+  const { run, config, record, past, summary } = begun;
   const log = openEvents(run.files.events, { onEvent });
   const events = watchHealth(log, (line) => reporter.log(line), past);
   try {
     events.cut(past.length);
-    if (past.length === 0) events.append(runStart(record, config));
+    if (past.length === 0) events.append(runStart(record, config, summary));
     return await work({ ...begun, events, reporter, signal });
   } catch (error) {
     if (!(error instanceof Interruption)) logError(events, error);
@@ -171,9 +173,9 @@ async function atWork<T>(
   }
 }
 
-function runStart({ command, starts }: RunRecord, config: Config): RunEvent {
+function runStart({ command, starts }: RunRecord, config: Config, data: DataSummary): RunEvent {
   const { time, ...start } = starts.at(-1)!;
-  return { type: "run-start", command, config, ...start };
+  return { type: "run-start", command, config, data, ...start };
 }
 
 /** A disk too full for this event as well must not hide what went wrong first. */

@@ -9,6 +9,11 @@ export const METHODS: Record<string, MethodEntry> = {
   darts: { paper: "Liu, Simonyan, Yang: DARTS, ICLR 2019 (arXiv:1806.09055)", create: createDarts },
 };
 
+/** Adds a row to the table; its name must be free. */
+export function addMethod(name: string, entry: MethodEntry): void {
+  METHODS[name] = entry;
+}
+
 /** The method called `name`; a {@link UserError} names the nearest there is. */
 export function findMethod(name: string): MethodEntry {
   const entry = Object.hasOwn(METHODS, name) ? METHODS[name] : undefined;

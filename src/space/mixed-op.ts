@@ -4,8 +4,8 @@ import { type Layer, Module, Sequential } from "../nn/module.ts";
 import { aten } from "../tensor/aten.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { OPERATIONS, Zero } from "./operations.ts";
-import type { Primitive } from "./primitives.ts";
+import { operationBuilder, Zero } from "./operations.ts";
+import { isPublished, type Primitive } from "./primitives.ts";
 
 /** Where an edge stands and what it may do: what an edge of a supernet is built from. */
 export interface EdgeContext {
@@ -23,10 +23,12 @@ export abstract class EdgeModule extends Module {
   abstract forward(x: Tensor, weights: Tensor, active?: readonly number[]): Tensor;
 }
 
-/** A candidate as the supernet holds it: without scale and shift, pooling followed by batch normalisation. */
+/**
+ * A candidate as the supernet holds it: without scale and shift, published pooling followed by batch normalisation.
+ */
 export function supernetOperation(primitive: Primitive, channels: number, stride: number): Layer {
-  const operation = OPERATIONS[primitive](channels, stride, false);
-  return primitive.includes("pool")
+  const operation = operationBuilder(primitive)(channels, stride, false);
+  return isPublished(primitive) && primitive.includes("pool")
     ? new Sequential(operation, new BatchNorm2d(channels, { affine: false }))
     : operation;
 }

@@ -1,4 +1,5 @@
 // The derived (evaluation) network: cells of one genotype, trained from scratch (DARTS, section 3.2).
+import { type ImageSize, reducedSize } from "../genotype/counts.ts";
 import type { Edge, Genotype } from "../genotype/genotype.ts";
 import { BatchNorm2d, Conv2d, globalAveragePool, Linear, ReLU } from "../nn/layers.ts";
 import { Identity, type Layer, Module, Sequential } from "../nn/module.ts";
@@ -6,7 +7,7 @@ import { scope } from "../tensor/scope.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
 import { AuxiliaryHead } from "./auxiliary-head.ts";
 import { type DropPath, dropPath } from "./drop-path.ts";
-import { OPERATIONS } from "./operations.ts";
+import { operationBuilder } from "./operations.ts";
 import { type CellPlace, cellPlaces, preprocessing } from "./supernet.ts";
 
 /** Shape of a derived network. */
@@ -16,8 +17,8 @@ export interface NetworkOptions {
   readonly cells: number;
   readonly classes: number;
   readonly imageChannels: number;
-  /** Side of the (square) images. */
-  readonly imageSize: number;
+  /** Side of square images in pixels, or height and width. */
+  readonly imageSize: ImageSize;
   readonly stem: "cifar" | "imagenet";
   readonly auxiliary: boolean;
 }
@@ -36,7 +37,7 @@ export class NetworkCell extends Module {
     this.concat = reduction ? genotype.reduceConcat : genotype.normalConcat;
     [this.preprocess0, this.preprocess1] = preprocessing(inputs, channels, { afterReduction, affine: true });
     this._ops = this.edges.map(([op, source]) =>
-      OPERATIONS[op](channels, reduction && source < 2 ? 2 : 1, true),
+      operationBuilder(op)(channels, reduction && source < 2 ? 2 : 1, true),
     );
   }
 
@@ -92,7 +93,7 @@ export class Network extends Module {
       ? new AuxiliaryHead({
           inChannels: auxiliaryCell.channels * (auxiliaryCell.reduction ? width.reduce : width.normal),
           classes,
-          size: halved(imageSize, (imagenet ? 3 : 0) + places.filter((place) => place.reduction).length),
+          size: reducedSize(imageSize, (imagenet ? 3 : 0) + places.filter((place) => place.reduction).length),
           secondNorm: !imagenet,
         })
       : undefined;
@@ -146,9 +147,4 @@ function imagenetStems(imageChannels: number, channels: number): [Sequential, Se
     ),
     new Sequential(new ReLU(), reduce(channels, channels), new BatchNorm2d(channels)),
   ];
-}
-
-/** `size` after being halved, rounded up, `times` times. */
-function halved(size: number, times: number): number {
-  return times === 0 ? size : halved(Math.ceil(size / 2), times - 1);
 }

@@ -4,7 +4,7 @@ import { AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d, ReLU } from "../nn/layers.ts
 import { Identity, Layer, Sequential } from "../nn/module.ts";
 import { aten } from "../tensor/aten.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
-import type { Primitive } from "./primitives.ts";
+import { isPublished, type Primitive, type PublishedPrimitive } from "./primitives.ts";
 
 /** Builds the operation of an edge: `channels` in and out, stride 1 or 2, batch norm with or without scale and shift. */
 export type OperationBuilder = (channels: number, stride: number, affine: boolean) => Layer;
@@ -123,7 +123,7 @@ export class Zero extends Layer {
 }
 
 /** The candidate operations by published name. Pooling has no batch norm here: the supernet adds it (see MixedOp). */
-export const OPERATIONS: Record<Primitive, OperationBuilder> = {
+export const OPERATIONS: Readonly<Record<PublishedPrimitive, OperationBuilder>> = {
   none: (_channels, stride) => new Zero(stride),
   max_pool_3x3: (_channels, stride) => new MaxPool2d(3, { stride, padding: 1 }),
   avg_pool_3x3: (_channels, stride) => new AvgPool2d(3, { stride, padding: 1 }),
@@ -136,3 +136,17 @@ export const OPERATIONS: Record<Primitive, OperationBuilder> = {
   dil_conv_5x5: (channels, stride, affine) => new DilConv(channels, 5, stride, affine),
   conv_7x1_1x7: (channels, stride, affine) => new SevenBySeven(channels, stride, affine),
 };
+
+const added = new Map<string, OperationBuilder>();
+
+/** The builder of a candidate operation, published or a plugin's; throws for a name that is neither. */
+export function operationBuilder(name: Primitive): OperationBuilder {
+  const builder = isPublished(name) ? OPERATIONS[name] : added.get(name);
+  if (!builder) throw new RangeError(`there is no operation ${name}; load the plugin that adds it`);
+  return builder;
+}
+
+/** Adds the builder of a plugin's operation; its name must be free. */
+export function addOperation(name: string, builder: OperationBuilder): void {
+  added.set(name, builder);
+}

@@ -1,7 +1,7 @@
 // Every operator of libtorch, called by its own name: `aten.add.Tensor(a, b)` is PyTorch's torch.ops.aten.add.Tensor.
 // Declarations are generated from libtorch's schemas (scripts/generate-aten.ts); an operator is looked up once.
 import { native, type RawResult } from "../native/binding.ts";
-import type { AtenOperators } from "./aten.generated.d.ts";
+import type { AtenOperators } from "./aten.generated.ts";
 import { Tensor } from "./tensor.ts";
 
 type Operator = (...args: unknown[]) => unknown;

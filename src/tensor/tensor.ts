@@ -226,6 +226,7 @@ export function scalar(value: number, options?: TensorOptions): Tensor {
   return tensor([value], [], options);
 }
 
+/** Zeros of a shape. */
 export function zeros(
   shape: readonly number[],
   { dtype = "float32", device = "cpu" }: TensorOptions = {},
@@ -233,6 +234,7 @@ export function zeros(
   return aten.zeros.default(shape, dtype, null, device);
 }
 
+/** Ones of a shape. */
 export function ones(
   shape: readonly number[],
   { dtype = "float32", device = "cpu" }: TensorOptions = {},
@@ -240,6 +242,7 @@ export function ones(
   return aten.ones.default(shape, dtype, null, device);
 }
 
+/** One value in every place of a shape. */
 export function full(
   shape: readonly number[],
   value: number,

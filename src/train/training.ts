@@ -47,7 +47,7 @@ export function createNetwork(
     cells: train.cells,
     classes: classes.length,
     imageChannels: images.channels,
-    imageSize: images.height,
+    imageSize: [images.height, images.width],
     stem: train.stem,
     auxiliary: train.auxiliary,
   }).to({ device });

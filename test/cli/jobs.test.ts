@@ -31,7 +31,15 @@ const inRun = (...path: string[]) => join(folder, "runs", ...path);
 const eventsOf = (run: string): LoggedEvent[] => readEvents(inRun(run, "events.jsonl"));
 
 test("run prints one object with the outcome of the search and of each training", () => {
-  assert.deepEqual(Object.keys(first), ["search", "trained", "run", "testImages", "testOpenedBy", "health"]);
+  assert.deepEqual(Object.keys(first), [
+    "search",
+    "trained",
+    "run",
+    "data",
+    "testImages",
+    "testOpenedBy",
+    "health",
+  ]);
   assert.equal(first["run"], join("runs", "first"));
   const { genotype, validAccuracy, epochs } = first["search"] as Record<string, unknown>;
   assert.deepEqual(genotype, parseGenotype(JSON.stringify(genotype)));

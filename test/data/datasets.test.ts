@@ -11,7 +11,7 @@ import { CIFAR10, cifar10Entry } from "../../src/data/cifar10.ts";
 import type { ImageDataset, ImageSet } from "../../src/data/dataset.ts";
 import { DATASETS, datasetEntry, loadDataset } from "../../src/data/datasets.ts";
 import type { Source } from "../../src/data/download.ts";
-import type { DataOptions, DatasetEntry } from "../../src/data/entry.ts";
+import { AS_THEY_ARE, type DataOptions, type DatasetEntry } from "../../src/data/entry.ts";
 import { IMAGE_FOLDER } from "../../src/data/image-folder.ts";
 import { FASHION_MNIST, type IdxDataset, idxEntry, MNIST } from "../../src/data/mnist.ts";
 import type { Expected } from "../../src/data/published.ts";
@@ -51,7 +51,7 @@ function countedSource(files: ReadonlyMap<string, Uint8Array>): { source: Source
 }
 
 function optionsIn(context: TestContext, path: string | null = null): DataOptions {
-  return { path, imageSize: null, cache: temporaryFolder(context), report: () => {} };
+  return { path, ...AS_THEY_ARE, cache: temporaryFolder(context), report: () => {} };
 }
 
 async function tarball(context: TestContext, files: ReadonlyMap<string, Uint8Array>): Promise<string> {
@@ -186,12 +186,20 @@ for (const [name, make] of Object.entries(cases).filter(([name]) => name !== "fo
     assert.equal(readdirSync(stored).length, 5);
   });
 
-  test(`${name} refuses an image size that is not its own`, async (context) => {
+  test(`${name} refuses a size, channels or a split that are not its own`, async (context) => {
     const made = await make(context);
-    await assert.rejects(made.entry.load({ ...made.options, imageSize: 100 }), {
-      name: "UserError",
-      message: /data\.imageSize is 100/,
-    });
+    for (const [key, value] of Object.entries({
+      imageSize: 100,
+      imageWidth: 100,
+      channels: 4,
+      testShare: 0.5,
+      splitSeed: 1,
+    })) {
+      await assert.rejects(made.entry.load({ ...made.options, [key]: value }), {
+        name: "UserError",
+        message: new RegExp(`data\\.${key} is ${value}`),
+      });
+    }
     requireWhole(await made.entry.load({ ...made.options, imageSize: made.train.width }), made);
   });
 }
@@ -279,7 +287,7 @@ test("loadDataset draws smaller sets by the seed and keeps the statistics", asyn
   const request = {
     name: "folder",
     path: options.path,
-    imageSize: null,
+    ...AS_THEY_ARE,
     trainImages: null,
     testImages: null,
   };

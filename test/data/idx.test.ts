@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 import fc from "fast-check";
-import type { DataOptions } from "../../src/data/entry.ts";
+import { AS_THEY_ARE, type DataOptions } from "../../src/data/entry.ts";
 import { parseIdx, readIdxFolder } from "../../src/data/idx.ts";
 import { idxEntry, MNIST } from "../../src/data/mnist.ts";
 import { channelStatistics } from "../../src/data/statistics.ts";
@@ -72,7 +72,7 @@ test("a data set in the form of MNIST keeps its own size, classes and statistics
   const [train, tested] = [randomSet(1, shape), randomSet(2, shape)];
   const path = temporaryFolder(context);
   writeFiles(path, idxFiles(train, tested));
-  const options: DataOptions = { path, imageSize: null, cache: path, report: () => {} };
+  const options: DataOptions = { path, ...AS_THEY_ARE, cache: path, report: () => {} };
   const dataset = await idxEntry(MNIST).load(options);
   assert.deepEqual(dataset.train, train);
   assert.deepEqual(dataset.classes, ["0", "1", "2"]);

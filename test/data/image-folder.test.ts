@@ -4,8 +4,11 @@ import { join } from "node:path";
 import { type TestContext, test } from "node:test";
 import { encode as encodePng } from "fast-png";
 import { encode as encodeJpeg } from "jpeg-js";
+import { countsText, imbalanceWarning, summarize } from "../../src/data/class-counts.ts";
 import { loadImageFolder } from "../../src/data/image-folder.ts";
+import { searchSplits, subset, type View } from "../../src/data/splits.ts";
 import { channelStatistics } from "../../src/data/statistics.ts";
+import { createGenerator } from "../../src/random/generator.ts";
 import { temporaryFolder, writeFiles } from "./fixtures.ts";
 
 /** A PNG of one value. */
@@ -84,6 +87,94 @@ test("images of any size and kind are stretched to the asked size", (context) =>
   );
 });
 
+test("images that are not square stay so, or are stretched to the asked height and width", (context) => {
+  const wide = Object.fromEntries(
+    Object.keys(four()).map((name) => [name, plain(9, { width: 7, height: 3 })]),
+  );
+  const path = folderOf(context, wide);
+  for (const [asked, height, width] of [
+    [{}, 3, 7],
+    [{ imageSize: 4, imageWidth: 6 }, 4, 6],
+    [{ imageSize: 5 }, 5, 5],
+  ] as const) {
+    const { train } = loadImageFolder(path, asked);
+    assert.deepEqual([train.height, train.width], [height, width]);
+    assert.deepEqual([...train.images], new Array(2 * 3 * height * width).fill(9));
+  }
+  assert.throws(() => loadImageFolder(path, { imageWidth: 6 }), {
+    name: "UserError",
+    message: /data\.imageWidth is set without data\.imageSize/,
+  });
+});
+
+test("images are converted to grey, RGB or RGBA as asked, whatever they are", (context) => {
+  const pixel = (...data: number[]) =>
+    encodePng({ width: 1, height: 1, channels: data.length, depth: 8, data: Uint8Array.from(data) });
+  const path = folderOf(context, {
+    "train/a/1-grey.png": pixel(100),
+    "train/a/2-grey-alpha.png": pixel(100, 7),
+    "train/b/3-rgb.png": pixel(10, 20, 30),
+    "train/b/4-rgba.png": pixel(10, 20, 30, 40),
+    "test/a/1.png": pixel(0),
+    "test/b/1.png": pixel(0),
+  });
+  const luma = Math.round(0.299 * 10 + 0.587 * 20 + 0.114 * 30);
+  const wanted: Record<number, number[]> = {
+    1: [100, 100, luma, luma],
+    3: [100, 100, 100, 100, 100, 100, 10, 20, 30, 10, 20, 30],
+    4: [100, 100, 100, 255, 100, 100, 100, 7, 10, 20, 30, 255, 10, 20, 30, 40],
+  };
+  for (const [channels, values] of Object.entries(wanted)) {
+    const { train, mean } = loadImageFolder(path, { channels: Number(channels) });
+    assert.equal(train.channels, Number(channels));
+    assert.equal(mean.length, Number(channels));
+    assert.deepEqual([...train.images], values);
+  }
+  assert.throws(() => loadImageFolder(path), { message: /Set data\.channels to 1 or 3/ });
+});
+
+test("the images of valid/ move the architecture, those of train/ the weights, also in a part of them", (context) => {
+  const files: Record<string, Uint8Array> = { ...four() };
+  for (let i = 0; i < 6; i++) files[`train/cat/more-${i}.png`] = plain(50 + i);
+  for (let i = 0; i < 4; i++) files[`valid/${i < 3 ? "cat" : "dog"}/${i}.png`] = plain(200 + i);
+  const lines: string[] = [];
+  const { train } = loadImageFolder(folderOf(context, files), { report: (line) => lines.push(line) });
+  assert.deepEqual([train.count, train.validFrom], [12, 8]);
+  assert.match(lines.join("\n"), /data\.weightsShare is not used/);
+  const values = ({ set, indices }: View) => Array.from(indices, (index) => set.images[index * 48]);
+  for (const set of [train, subset(train, 7, createGenerator(3))]) {
+    const { weights, architecture } = searchSplits({ train: set }, { seed: 1, weightsShare: 0.9 });
+    assert.equal(weights.indices.length + architecture.indices.length, set.count);
+    assert.ok(values(weights).every((value) => value < 100));
+    assert.ok(values(architecture).every((value) => value >= 200) && architecture.indices.length > 0);
+  }
+});
+
+test("testShare says how many images are tested on, splitSeed which", (context) => {
+  const files: Record<string, Uint8Array> = {};
+  for (let i = 0; i < 40; i++) files[`${i < 20 ? "cat" : "dog"}/${i}.png`] = plain(i);
+  const path = folderOf(context, files);
+  const tested = (asked: Parameters<typeof loadImageFolder>[1]) => {
+    const { test: set } = loadImageFolder(path, asked);
+    return Array.from({ length: set.count }, (_, n) => set.images[n * 48]);
+  };
+  assert.equal(tested({ testShare: 0.5 }).length, 20);
+  assert.equal(tested({ testShare: 0.99 }).length, 38, "one of each class is left to train on");
+  assert.deepEqual(tested({ splitSeed: 0 }), tested({}));
+  assert.deepEqual(tested({ splitSeed: 7 }), tested({ splitSeed: 7 }));
+  assert.notDeepEqual(tested({ splitSeed: 7 }), tested({}));
+});
+
+test("classes are counted, and a warning names the largest and the smallest from a ratio of 2 on", (context) => {
+  const files: Record<string, Uint8Array> = { ...four() };
+  assert.equal(imbalanceWarning(summarize(loadImageFolder(folderOf(context, files)))), undefined);
+  for (let i = 0; i < 4; i++) files[`train/cat/more-${i}.png`] = plain(50);
+  const summary = summarize(loadImageFolder(folderOf(context, files)));
+  assert.deepEqual([summary.train, summary.test, summary.imbalance], [[5, 1], [1, 1], 5]);
+  assert.equal(countsText(summary), "train: cat 5, dog 1; test: cat 1, dog 1");
+  assert.match(imbalanceWarning(summary) ?? "", /are of cat \(5\), fewest of dog \(1\), 5\.0 times as many/);
+});
+
 test("files that are no images are left out and told, hidden ones are left out", (context) => {
   const lines: string[] = [];
   const path = folderOf(context, {
@@ -123,9 +214,9 @@ const rejected: Record<string, [files: Record<string, Uint8Array | string>, mess
     { ...four(), "train/dog/big.png": plain(1, { width: 5, height: 5 }) },
     /train\/cat\/a\.png is 4×4 and .*train\/dog\/big\.png is 5×5\. Set data\.imageSize/,
   ],
-  "an image that is not square": [
-    { ...four(), "train/cat/a.png": plain(1, { width: 5 }) },
-    /a\.png is 5×4, not square\. Set data\.imageSize/,
+  "a class that is not validated": [
+    { ...four(), "valid/cat/a.png": plain(1) },
+    /class dog is in train\/ but not in valid\//,
   ],
   "a damaged image, by name": [
     { ...four(), "train/dog/bad.png": plain(1).subarray(0, 40) },

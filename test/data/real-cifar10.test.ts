@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cacheFolder } from "../../src/data/cache.ts";
 import { DATASETS } from "../../src/data/datasets.ts";
+import { AS_THEY_ARE } from "../../src/data/entry.ts";
 import { channelStatistics } from "../../src/data/statistics.ts";
 
 const cache = cacheFolder();
@@ -11,7 +12,7 @@ const { state } = await DATASETS.cifar10.verify({ cache });
 test("the cached CIFAR-10 is the published one", {
   skip: state !== "whole" && `CIFAR-10 is ${state} in ${cache}`,
 }, async () => {
-  const options = { path: null, imageSize: null, cache, report: () => assert.fail("it was made again") };
+  const options = { path: null, ...AS_THEY_ARE, cache, report: () => assert.fail("it was made again") };
   const dataset = await DATASETS.cifar10.load(options);
   assert.deepEqual([dataset.train.count, dataset.test.count], [50000, 10000]);
   assert.deepEqual([...dataset.train.labels.subarray(0, 10)], [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]);

@@ -5,7 +5,7 @@ import { type Pixels, resizeInto } from "../../src/data/resize.ts";
 
 function resized(pixels: Pixels, side: number): number[] {
   const target = new Uint8Array(pixels.channels * side * side);
-  resizeInto(pixels, side, target, 0);
+  resizeInto(pixels, { height: side, width: side }, target, 0);
   return [...target];
 }
 

@@ -130,11 +130,11 @@ test("cells have the published widths and sides", () => {
     cells.flatMap(({ reduction }, index) => (reduction ? [index] : [])),
     [6, 13],
   );
-  assert.deepEqual([cells[5]!.outputChannels, cells[5]!.size], [144, 32]);
-  assert.deepEqual([cells[6]!.outputChannels, cells[6]!.size], [288, 16]);
-  assert.deepEqual([cells[13]!.outputChannels, cells[13]!.size], [576, 8]);
+  assert.deepEqual([cells[5]!.outputChannels, cells[5]!.size], [144, [32, 32]]);
+  assert.deepEqual([cells[6]!.outputChannels, cells[6]!.size], [288, [16, 16]]);
+  assert.deepEqual([cells[13]!.outputChannels, cells[13]!.size], [576, [8, 8]]);
   assert.deepEqual(
-    countSupernet(SUPERNET).cells.map(({ outputChannels, size }) => `${outputChannels}@${size}`),
+    countSupernet(SUPERNET).cells.map(({ outputChannels, size }) => `${outputChannels}@${size[0]}`),
     ["64@32", "64@32", "128@16", "128@16", "128@16", "256@8", "256@8", "256@8"],
   );
 });
@@ -143,7 +143,18 @@ test("odd sides are halved upwards", () => {
   const { cells } = countNetwork(findGenotype("DARTS"), { channels: 4, cells: 3, imageSize: 29 });
   assert.deepEqual(
     cells.map(({ size }) => size),
-    [29, 15, 8],
+    [29, 15, 8].map((side) => [side, side]),
+  );
+});
+
+test("an image twice as wide costs twice as much in every cell, and no more weights", () => {
+  const shape = { channels: 4, cells: 3 };
+  const square = countNetwork(findGenotype("DARTS"), { ...shape, imageSize: 32 });
+  const wide = countNetwork(findGenotype("DARTS"), { ...shape, imageSize: [32, 64] });
+  assert.equal(wide.params, square.params);
+  assert.deepEqual(
+    wide.cells.map(({ macs, size }) => [macs, size]),
+    square.cells.map(({ macs, size: [height, width] }) => [2 * macs, [height, 2 * width]]),
   );
 });
 

@@ -112,6 +112,28 @@ test(
   }),
 );
 
+test(
+  "images that are not square go through cells and auxiliary head, with the counted weights",
+  leakFree(() => {
+    const shape = { channels: 4, cells: 3, classes: 5, imageChannels: 4, imageSize: [20, 36] as const };
+    for (const stem of ["cifar", "imagenet"] as const) {
+      const imageSize = stem === "cifar" ? shape.imageSize : ([96, 160] as const);
+      const options = { ...CIFAR, ...shape, imageSize, stem, auxiliary: true };
+      using net = new Network(options);
+      const { logits, auxiliary } = net.forward(randn([2, 4, ...imageSize]));
+      assert.deepEqual(
+        [logits.shape, auxiliary?.shape],
+        [
+          [2, 5],
+          [2, 5],
+        ],
+      );
+      const weights = net.parameters().reduce((sum, { numel }) => sum + numel, 0);
+      assert.equal(weights, countNetwork(options.genotype, options).paramsWithAux);
+    }
+  }),
+);
+
 const fixture = openFixture("network");
 interface Settings extends Omit<NetworkOptions, "imageChannels" | "imageSize" | "stem" | "auxiliary"> {
   genotype: Genotype;

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Layer } from "../../src/nn/module.ts";
 import { supernetOperation } from "../../src/space/mixed-op.ts";
-import { FactorizedReduce, OPERATIONS, ReLUConvBN } from "../../src/space/operations.ts";
+import { FactorizedReduce, OPERATIONS, operationBuilder, ReLUConvBN } from "../../src/space/operations.ts";
 import { PRIMITIVES, type Primitive } from "../../src/space/primitives.ts";
 import { aten } from "../../src/tensor/aten.ts";
 import { grad } from "../../src/tensor/autograd.ts";
@@ -27,7 +27,7 @@ function build(name: string): Layer {
   const [primitive, withNorm] = kind.split("+") as [Primitive, string?];
   const stride = Number(place.slice(1));
   if (withNorm) return supernetOperation(primitive, channels!, stride);
-  return OPERATIONS[primitive](channels!, stride, variant === "affine");
+  return operationBuilder(primitive)(channels!, stride, variant === "affine");
 }
 
 const cases = [

@@ -52,7 +52,8 @@ async function list(cache: string): Promise<Outcome> {
 
 async function get(name: string | undefined, cache: string, reporter: Reporter): Promise<Outcome> {
   const entry = await find(name);
-  await entry.get({ path: null, imageSize: null, cache, report: reporter.log });
+  const { AS_THEY_ARE } = await import("../../data/entry.ts");
+  await entry.get({ path: null, ...AS_THEY_ARE, cache, report: reporter.log });
   const { state, folder, problems } = await entry.verify({ cache });
   return {
     json: { name: entry.name, state, folder, problems },

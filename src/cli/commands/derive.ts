@@ -13,10 +13,15 @@ export const derive: Command = {
       parse: wholeNumber("--epoch", 0),
     },
   ],
+  configKeys: ["plugin"],
   examples: [["darts derive runs/first --epoch 20", "the cell as it stood then"]],
-  async action({ args, options, reporter }) {
-    const { openRun } = await import("../../run/run-folder.ts");
-    const { path } = openRun(args[0]!);
+  async action({ args, options, sources, reporter }) {
+    const [{ loadConfig }, { runConfigFile }] = await Promise.all([
+      import("../../plugin/config.ts"),
+      import("../../run/run-folder.ts"),
+    ]);
+    const path = args[0]!;
+    await loadConfig({ ...sources, file: runConfigFile(path) });
     const { deriveCommand } = await import("../../run/jobs.ts");
     return deriveCommand({ run: path, epoch: options["epoch"] as number | undefined, reporter });
   },

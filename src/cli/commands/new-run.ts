@@ -28,7 +28,12 @@ export async function resume(command: RunCommand, input: CommandInput): Promise<
   if (name !== undefined || root !== undefined) {
     throw new UserError("--resume names the folder of the run: leave out --name and --root.");
   }
-  const { resumeCommand } = await import("../../run/jobs.ts");
+  const [{ resumeCommand }, { loadConfig }, { runConfigFile }] = await Promise.all([
+    import("../../run/jobs.ts"),
+    import("../../plugin/config.ts"),
+    import("../../run/run-folder.ts"),
+  ]);
+  await loadConfig({ file: runConfigFile(run) }); // its plugins, before its settings are checked
   const sources: ConfigSources = input.sources;
   return resumeCommand(command, sources, { run, ...jobOptions(input) });
 }

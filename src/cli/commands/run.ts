@@ -18,8 +18,8 @@ export const run: Command = {
   async action(input) {
     const resumed = await resume("run", input);
     if (resumed) return resumed;
-    const { resolveConfig } = await import("../../config/load.ts");
-    const config = resolveConfig(input.sources);
+    const { loadConfig } = await import("../../plugin/config.ts");
+    const config = await loadConfig(input.sources);
     const { runCommand } = await import("../../run/jobs.ts");
     return runCommand(config, newRunOptions(input));
   },

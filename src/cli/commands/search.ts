@@ -17,8 +17,8 @@ export const search: Command = {
   async action(input) {
     const resumed = await resume("search", input);
     if (resumed) return resumed;
-    const { resolveConfig } = await import("../../config/load.ts");
-    const config = resolveConfig(input.sources);
+    const { loadConfig } = await import("../../plugin/config.ts");
+    const config = await loadConfig(input.sources);
     const { searchCommand } = await import("../../run/jobs.ts");
     return searchCommand(config, newRunOptions(input));
   },

@@ -42,6 +42,11 @@ export const show: Command = {
       usage: "--imagenet",
       description: "count for 224 x 224 images with the ImageNet stem, not for 32 x 32",
     },
+    {
+      usage: "--plugin <file>",
+      description: "TypeScript file that adds operations of the genotype; repeatable",
+      parse: (file, before) => [...((before as readonly string[] | undefined) ?? []), file],
+    },
     { usage: "--out <folder>", description: "folder that the SVG drawings go to", default: "." },
   ],
   examples: [
@@ -51,6 +56,11 @@ export const show: Command = {
   ],
   async action({ args, options }) {
     const source = args[0]!;
+    const { plugin } = options as { plugin?: readonly string[] };
+    if (plugin) {
+      const { loadPlugins } = await import("../../plugin/load.ts");
+      await loadPlugins(plugin);
+    }
     const { readGenotypeSource } = await import("../../run/genotype-source.ts");
     const genotype = await readGenotypeSource(source);
     const shape = options as unknown as ShowOptions;

@@ -1,6 +1,9 @@
 // `darts test`: measures a trained network of a run on the test images again.
 import { type Command, oneOf } from "../command.ts";
 
+/** How images other than the run's own are made alike to them. */
+const IMAGE_KEYS = ["data.imageSize", "data.imageWidth", "data.channels"];
+
 /** The command. */
 export const test: Command = {
   name: "test",
@@ -20,15 +23,15 @@ export const test: Command = {
     },
   ],
   // The rest of the configuration is the run's own: changing it would measure another network.
-  configKeys: ["device", "threads", "data.path", "data.testImages"],
+  configKeys: ["plugin", "device", "threads", "data.path", "data.testImages", ...IMAGE_KEYS],
   examples: [["darts test runs/first --checkpoint best", "top-1 and top-5 of its best state"]],
   async action({ args, options, sources, reporter }) {
-    const [{ resolveConfig }, { openRun }] = await Promise.all([
-      import("../../config/load.ts"),
+    const [{ loadConfig }, { runConfigFile }] = await Promise.all([
+      import("../../plugin/config.ts"),
       import("../../run/run-folder.ts"),
     ]);
-    const { files, path } = openRun(args[0]!);
-    const config = resolveConfig({ ...sources, file: files.config });
+    const path = args[0]!;
+    const config = await loadConfig({ ...sources, file: runConfigFile(path) });
     const { testCommand } = await import("../../run/jobs.ts");
     const { cell, checkpoint, weights } = options as {
       cell: string;

@@ -35,16 +35,14 @@ export const train: Command = {
         "Which cell? Expected a run folder, a genotype file, a published name, random or -.",
       );
     }
-    const [{ resolveConfig }, { isRunFolder, openRun }] = await Promise.all([
-      import("../../config/load.ts"),
+    const [{ loadConfig }, { isRunFolder, runConfigFile }] = await Promise.all([
+      import("../../plugin/config.ts"),
       import("../../run/run-folder.ts"),
     ]);
     // A run's cell is trained as that run was set up, unless the command line names other settings.
     const { preset, file } = input.sources;
     const own = preset === undefined && file === undefined && isRunFolder(cell);
-    const config = resolveConfig(
-      own ? { ...input.sources, file: openRun(cell).files.config } : input.sources,
-    );
+    const config = await loadConfig(own ? { ...input.sources, file: runConfigFile(cell) } : input.sources);
     const { trainCommand } = await import("../../run/jobs.ts");
     return trainCommand(config, { ...newRunOptions(input), cell });
   },

@@ -3,6 +3,7 @@ import type { DType, Tensor } from "./tensor.ts";
 
 type Scalar = number | boolean;
 
+/** Every aten operator of libtorch by name and overload, as its schema declares it. */
 export interface AtenOperators {
   __and__: { Scalar(self: Tensor, other: Scalar): Tensor; Tensor(self: Tensor, other: Tensor): Tensor; };
   __iand__: { Scalar(self: Tensor, other: Scalar): Tensor; Tensor(self: Tensor, other: Tensor): Tensor; };

@@ -1,0 +1,115 @@
+// What a plugin is made of: definitions of operations, data sets and search methods, typed, checked where they are
+// made, and registered when the plugin is loaded.
+import type { Normalisation } from "../data/augment.ts";
+import type { ImageDataset } from "../data/dataset.ts";
+import type { DataOptions } from "../data/entry.ts";
+import { UserError } from "../errors.ts";
+import type { Cost } from "../genotype/counts.ts";
+import type { MethodContext, SearchMethod } from "../search/method.ts";
+import type { OperationBuilder } from "../space/operations.ts";
+import type { EdgeShape } from "../space/primitives.ts";
+
+/** A candidate operation of one's own. */
+export interface OperationDefinition {
+  /** Its name in `space.primitives` and in genotypes: letters, digits and `_`. */
+  readonly name: string;
+  /**
+   * Builds it for an edge: a layer from [N, channels, H, W] to the same shape, or to half the height and width,
+   * rounded up, at stride 2. `affine` says whether its batch normalisations shall have scale and shift.
+   */
+  readonly create: OperationBuilder;
+  /**
+   * Its weights and multiply-adds. Absent: measured by building it and passing one image through it, which counts
+   * the multiply-adds of its Conv2d and Linear layers.
+   */
+  readonly cost?: (edge: EdgeShape) => Cost;
+  /** Colour of its edges in drawings, in CSS notation (default: a dark red). */
+  readonly colour?: string;
+}
+
+/** A data set of one's own; mean and deviation are computed from its training images where it does not give them. */
+export interface DatasetDefinition {
+  /** Its name, for `data.name`. */
+  readonly name: string;
+  /** One line for `darts data list`. */
+  readonly description: string;
+  /** Makes or reads it. What it does with the options is its own affair. */
+  readonly load: (options: DataOptions) => LoadedImages | Promise<LoadedImages>;
+}
+
+/** What a plugin's data set gives. */
+export type LoadedImages = Pick<ImageDataset, "classes" | "train" | "test"> & Partial<Normalisation>;
+
+/** A search method of one's own. */
+export interface MethodDefinition {
+  /** Its name, for `search.method`. */
+  readonly name: string;
+  /** Where it is described. */
+  readonly paper: string;
+  readonly create: (context: MethodContext) => SearchMethod;
+}
+
+/** Anything that a plugin adds. */
+export type Definition =
+  | (OperationDefinition & { readonly kind: "operation" })
+  | (DatasetDefinition & { readonly kind: "data set" })
+  | (MethodDefinition & { readonly kind: "search method" });
+
+/** Made here and nowhere else: how a plugin's exports are told from what else it exports. */
+const definitions = new WeakSet<object>();
+
+/** Defines a candidate operation. Throws a {@link UserError} for a field that is missing or of another type. */
+export function defineOperation(definition: OperationDefinition): Definition {
+  requireFields("defineOperation", definition, { name: "string", create: "function" });
+  requireFields("defineOperation", definition, { cost: "function", colour: "string" }, true);
+  return define({ kind: "operation", ...definition });
+}
+
+/** Defines a data set. Throws a {@link UserError} for a field that is missing or of another type. */
+export function defineDataset(definition: DatasetDefinition): Definition {
+  requireFields("defineDataset", definition, { name: "string", description: "string", load: "function" });
+  return define({ kind: "data set", ...definition });
+}
+
+/** Defines a search method. Throws a {@link UserError} for a field that is missing or of another type. */
+export function defineMethod(definition: MethodDefinition): Definition {
+  requireFields("defineMethod", definition, { name: "string", paper: "string", create: "function" });
+  return define({ kind: "search method", ...definition });
+}
+
+/** Whether a value was made by one of the three functions above. */
+export function isDefinition(value: unknown): value is Definition {
+  return typeof value === "object" && value !== null && definitions.has(value);
+}
+
+function define(definition: Definition): Definition {
+  const { kind, name } = definition;
+  const [pattern, words] =
+    kind === "operation" ? [/^[A-Za-z_]\w*$/, "digits and _"] : [/^[A-Za-z][\w-]*$/, "digits, _ and -"];
+  if (!pattern.test(name)) {
+    throw new UserError(
+      `The ${kind} has the name ${JSON.stringify(name)}; expected a letter, then letters, ${words}.`,
+    );
+  }
+  definitions.add(definition);
+  return definition;
+}
+
+/** Types are not checked when a plugin is loaded: what its author's editor would have said is said here. */
+function requireFields(
+  where: string,
+  definition: unknown,
+  fields: Readonly<Record<string, "string" | "function">>,
+  optional = false,
+): void {
+  const got = definition as Readonly<Record<string, unknown>> | null | undefined;
+  if (typeof got !== "object" || got === null) {
+    throw new UserError(
+      `${where}: got ${String(got)}, expected an object with ${Object.keys(fields).join(", ")}.`,
+    );
+  }
+  for (const [field, type] of Object.entries(fields)) {
+    if ((optional && got[field] === undefined) || typeof got[field] === type) continue;
+    throw new UserError(`${where}: ${field} is ${typeof got[field]}, expected a ${type}.`);
+  }
+}
