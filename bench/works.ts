@@ -42,7 +42,7 @@ function supernetStep(size: Size): Step {
   const batch = fixedBatch(size.batch ?? 64, 1);
   const inputs = [...supernet.parameters(), ...method.alphas.values()];
   return () => {
-    const loss = crossEntropy(supernet.forward(batch.images, method.mixture("weights")), batch.labels);
+    const loss = crossEntropy(supernet.forward(batch.images, method.mixture("weights", 0)), batch.labels);
     const gradients = grad([loss], inputs);
     return loss.item() + gradients.at(-1)!.sum().item();
   };
@@ -51,7 +51,8 @@ function supernetStep(size: Size): Step {
 /** The alpha step on one batch, then the weight step on another, as search.ts asks the method for it. */
 function searchStep(size: Size, order: "first" | "second"): Step {
   const { method, supernet } = createSearch(size, order);
-  const context = { supernet, method, device: DEVICE, microBatch: null };
+  const random = createGenerator(0);
+  const context = { supernet, method, device: DEVICE, random, microBatch: null, epoch: 0 };
   const [trainBatch, archBatch] = [1, 2].map((seed) => fixedBatch(size.batch ?? 64, seed));
   const weightOptimizer = new SGD(supernet.parameters(), WEIGHT_OPTIMIZER);
   const archOptimizer = new Adam([...method.alphas.values()], ARCH_OPTIMIZER);
@@ -64,10 +65,13 @@ function searchStep(size: Size, order: "first" | "second"): Step {
       weightOptimizer,
       archOptimizer,
       gradClip: GRAD_CLIP,
+      archGradClip: 0,
       device: DEVICE,
+      random,
       trainBatch,
       archBatch: () => archBatch,
       loss: (batch, purpose, seen) => batchLoss(context, batch, purpose, seen),
+      evaluating: (fn) => supernet.evaluating(fn),
     }).trainLoss;
 }
 
@@ -100,7 +104,17 @@ function createSearch(
   order: "first" | "second",
 ): { method: SearchMethod; supernet: Supernet } {
   const space = { nodes: 4, primitives: DARTS_PRIMITIVES };
-  const method = createDarts({ ...space, epochs: 50, order, archFromEpoch: 0, device: DEVICE });
+  const random = createGenerator(0);
+  const shape = { channels, cells, imageSize: [32, 32] as const };
+  const method = createDarts({
+    ...space,
+    ...shape,
+    epochs: 50,
+    order,
+    archFromEpoch: 0,
+    device: DEVICE,
+    random,
+  });
   const supernet = new Supernet({
     ...space,
     channels,

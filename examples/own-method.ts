@@ -2,12 +2,13 @@
 // over the epochs, so that the supernet at the end is near to the cell that is derived from it.
 //   darts search --preset quick --plugin examples/own-method.ts --search-method sharpened
 import {
-  type AlphaRows,
   createAlphas,
   dartsStep,
   defineMethod,
   deriveGenotype,
   exponential,
+  named,
+  rowsOf,
   type Tensor,
 } from "darts-nas";
 
@@ -15,23 +16,19 @@ export const sharpened = defineMethod({
   name: "sharpened",
   paper: "examples/own-method.ts",
   create(context) {
-    const [normal, reduce] = [createAlphas(context), createAlphas(context)];
+    const alphas = createAlphas(context);
     const rate = Math.log(10) / Math.max(1, context.epochs - 1);
     let temperature = 1;
-    const weights = (alphas: Tensor) => ({ operations: alphas.div(temperature).softmax(1) });
-    const alphaRows = (): AlphaRows => ({ normal: normal.toRows(), reduce: reduce.toRows() });
+    const weights = (logits: Tensor) => ({ operations: logits.div(temperature).softmax(1) });
     return {
-      alphas: new Map([
-        ["alphas_normal", normal],
-        ["alphas_reduce", reduce],
-      ]),
+      alphas: new Map(named("alphas", alphas)),
       beginEpoch(epoch) {
         temperature = exponential(1, rate, epoch);
       },
-      mixture: () => ({ normal: weights(normal), reduce: weights(reduce) }),
+      mixture: () => ({ normal: weights(alphas.normal), reduce: weights(alphas.reduce) }),
       step: (step) => dartsStep(step, context),
-      alphaRows,
-      derive: () => deriveGenotype(alphaRows(), context.primitives),
+      alphaRows: () => rowsOf(alphas),
+      derive: () => deriveGenotype(rowsOf(alphas), context.primitives),
       // A checkpoint may lie within an epoch: what beginEpoch set has to be in it.
       state: () => temperature,
       restore(state) {

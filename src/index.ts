@@ -1,6 +1,8 @@
 // The library's entry: all that the command line does, as typed functions, and the parts of it for programs of one's
 // own. Nothing here loads libtorch until a tensor is made.
 
+/** The schemas of a method's own options are written with it (zod). */
+export { z } from "zod";
 export { type Check, runChecks } from "./check/checks.ts";
 export { diffConfigs, formatConfig } from "./config/format.ts";
 export { type ConfigSources, resolveConfig } from "./config/load.ts";
@@ -44,6 +46,7 @@ export {
   train,
 } from "./library/jobs.ts";
 export { suggestConfig } from "./library/suggest-config.ts";
+export type { MethodDeclaration, MethodPreset, Order } from "./methods/declaration.ts";
 export { type Diagnosis, diagnose } from "./native/doctor.ts";
 export { AvgPool2d, BatchNorm2d, Conv2d, globalAveragePool, Linear, MaxPool2d, ReLU } from "./nn/layers.ts";
 export { crossEntropy } from "./nn/loss.ts";
@@ -73,19 +76,21 @@ export { Interruption } from "./run/interruption.ts";
 export type { Progress, Reporter } from "./run/job.ts";
 export type { SearchOutcome, TrainOutcome } from "./run/outcomes.ts";
 export { type RunReport, reportText } from "./run/report.ts";
+export { createAlphas, named, rowsOf, softmaxMixture } from "./search/alphas.ts";
 export { firstOrderStep, jointStep, secondOrderStep, weightStep } from "./search/bilevel.ts";
 export { concreteLogDensity, concreteSample, gumbelNoise, straightThrough } from "./search/concrete.ts";
-export { createAlphas, createDarts, dartsStep } from "./search/darts.ts";
+export { createDarts, dartsStep } from "./search/darts.ts";
 export type {
   AlphaRows,
+  EdgeLogits,
   MethodContext,
-  MethodEntry,
+  MethodMixture,
   Purpose,
   SearchMethod,
   SearchStep,
   StepResult,
 } from "./search/method.ts";
-export { METHODS } from "./search/methods.ts";
+export { createMethod, registerMethod } from "./search/methods.ts";
 export { Search, type Validation } from "./search/search.ts";
 export { toyTrajectory } from "./search/toy.ts";
 export { type BilevelProblem, unrolledGradient, type VirtualStep } from "./search/unrolled.ts";

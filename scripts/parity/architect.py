@@ -23,6 +23,7 @@ class Search:
     def __init__(self, net: nn.Module, alphas: list[Tensor]):
         self.net = net
         self.alphas = alphas
+        self.noise = None  # what random passes draw from: has a position `at` that can be set back
         self.weights = dict(net.named_parameters())
         self.weight_optimizer = torch.optim.SGD(
             net.parameters(), WEIGHT_LEARNING_RATE, momentum=MOMENTUM, weight_decay=WEIGHT_DECAY
@@ -62,6 +63,7 @@ class Search:
     def second_order(self, train: Batch, valid: Batch, buffers=None, radius=0.01) -> tuple[list[Tensor], dict]:
         """dL_V(w', alpha)/dalpha - eta * [dL_T(w + eps v)/dalpha - dL_T(w - eps v)/dalpha] / (2 eps)."""
         eta = self.weight_optimizer.param_groups[0]["lr"]
+        first_draw = self.noise.at if self.noise else 0
         virtual = {name: w.requires_grad_() for name, w in self.virtual_step(train, buffers).items()}
         loss = self.loss(virtual, valid)  # always on a copy of the BN buffers
         grads = torch.autograd.grad(loss, self.alphas + list(virtual.values()))
@@ -69,11 +71,17 @@ class Search:
         v_norm = torch.linalg.vector_norm(torch.stack([g.norm() for g in v]))
         eps = radius / v_norm
 
+        last_draw = self.noise.at if self.noise else 0
+
         def arch_grad_at(signed_eps: Tensor) -> tuple[Tensor, ...]:
+            if self.noise:
+                self.noise.at = first_draw
             moved = {name: w.detach() + signed_eps * g for (name, w), g in zip(self.weights.items(), v)}
             return torch.autograd.grad(self.loss(moved, train, buffers), self.alphas)
 
         h = [(p - n) / (2 * eps) for p, n in zip(arch_grad_at(eps), arch_grad_at(-eps))]
+        if self.noise:
+            self.noise.at = last_draw
         return [g - eta * hvp for g, hvp in zip(a, h)], {"valid_loss": loss.detach(), "v_norm": v_norm, "eps": eps}
 
     def second_order_exact(self, train: Batch, valid: Batch) -> list[Tensor]:

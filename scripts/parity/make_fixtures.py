@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 import layer_cases
+import method_cases
 import network_cases
 import optim_cases
 import safetensors_file
@@ -22,6 +23,8 @@ MAKERS = {
     "layers": layer_cases.layers,
     "optim": optim_cases.optim,
     "supernet": search_cases.supernet,
+    "partial-channels": search_cases.partial,
+    "methods": method_cases.methods,
     "unrolled-double-backward": search_cases.double_backward,
     "network": network_cases.network,
 }

@@ -2,35 +2,44 @@
 // is reported where it was written even when a later source would have overridden it.
 import type { z } from "zod";
 import { UserError } from "../errors.ts";
-import { type ConfigKey, configKey, configKeys, configSections } from "./keys.ts";
+import { type ConfigKey, configKey, configKeys, configSections, OPTIONS, optionKeys } from "./keys.ts";
 import { nearest } from "./nearest.ts";
 import { configSchema } from "./schema.ts";
 
 /** A tree of settings as written: sections are objects, everything else is a value. */
 export type Settings = { [name: string]: unknown };
 
+/** Settings from one place. */
+export interface SettingsSource {
+  readonly settings: Settings;
+  readonly locate: Locate;
+}
+
 /** Says where the setting at `path` was written: `file.yaml:3`, `--set search.epochs=x`. */
 export type Locate = (path: readonly (string | number)[]) => string;
 
 /**
  * Checks a partial configuration; throws a {@link UserError} with the place, the key, what was got and
- * what was expected (or, for an unknown key, the nearest known one).
+ * what was expected (or, for an unknown key, the nearest known one). The options of the search method are left to
+ * {@link completeMethod}: which there are is known when the method is.
  */
 export function checkSettings(settings: Settings, locate: Locate): void {
   for (const path of leafPaths(settings)) checkKnown(path, locate);
   const result = configSchema.safeParse(settings);
   if (result.success) return;
   const issue = result.error.issues[0]!;
-  throw new UserError(`${locate(pathOf(issue))}: ${explain(issue, settings)}`);
+  const path = pathOf(issue);
+  const key = configKey(path.slice(0, 2).join(".")) ?? configKey(String(path[0]));
+  throw new UserError(`${locate(path)}: ${explain(issue, { path, key, settings })}`);
 }
 
 /** The known keys that an unknown dotted path most likely meant, as a sentence; empty when none is near. */
 export function suggestKey(path: string): string {
-  const paths = configKeys().map((key) => key.path);
+  const paths = [...configKeys(), ...optionKeys()].map((key) => key.path);
   const leaf = path.slice(path.lastIndexOf(".") + 1);
   const sameLeaf = paths.filter((known) => known.endsWith(`.${leaf}`));
   if (sameLeaf.length) return ` Did you mean ${sameLeaf.join(" or ")}?`;
-  const near = nearest(path, [...paths, ...configSections()]) ?? nearestLeaf(leaf, paths);
+  const near = nearest(path, [...paths, ...configSections(), OPTIONS]) ?? nearestLeaf(leaf, paths);
   return near ? ` Did you mean ${near}?` : " `darts presets paper` lists every key.";
 }
 
@@ -45,7 +54,9 @@ export function showValue(value: unknown): string {
 function* leafPaths(settings: Settings): Generator<string[]> {
   for (const [name, value] of Object.entries(settings)) {
     if (isSection(value) && configSections().includes(name)) {
-      for (const key of Object.keys(value)) yield [name, key];
+      for (const [key, inner] of Object.entries(value)) {
+        if (`${name}.${key}` !== OPTIONS || !isSection(inner)) yield [name, key];
+      }
     } else yield [name];
   }
 }
@@ -53,14 +64,22 @@ function* leafPaths(settings: Settings): Generator<string[]> {
 function checkKnown(path: readonly string[], locate: Locate): void {
   const dotted = path.join(".");
   const isNested = path.length === dotted.split(".").length; // not the one word "search.epochs"
-  if (isNested && (configKey(dotted) || configSections().includes(dotted))) return;
-  const nested = configKey(dotted) && `Write it nested: ${dotted.replace(".", ": { ")}: … }.`;
+  if (isNested && (configKey(dotted) || dotted === OPTIONS || configSections().includes(dotted))) return;
+  const depth = dotted.split(".").length - 1;
+  const nested =
+    configKey(dotted) && `Write it nested: ${dotted.replaceAll(".", ": { ")}: … ${"}".repeat(depth)}.`;
   throw new UserError(`${locate(path)}: unknown key ${dotted}.${nested ? ` ${nested}` : suggestKey(dotted)}`);
 }
 
-function explain(issue: z.core.$ZodIssue, settings: Settings): string {
-  const path = pathOf(issue);
-  const key = configKey(path.slice(0, 2).join(".")) ?? configKey(String(path[0]));
+/** What is wrong, in a sentence: got, expected. `path` leads from the top of `settings` to the mistake. */
+export function explain(
+  issue: z.core.$ZodIssue,
+  {
+    path,
+    key,
+    settings,
+  }: { path: readonly (string | number)[]; key: ConfigKey | undefined; settings: Settings },
+): string {
   const value = path.reduce<unknown>(
     (at, step) => (at as Record<string | number, unknown>)?.[step],
     settings,
@@ -94,7 +113,8 @@ function nearestLeaf(leaf: string, paths: readonly string[]): string | undefined
   return near === undefined ? undefined : paths[leaves.indexOf(near)];
 }
 
-function pathOf(issue: z.core.$ZodIssue): (string | number)[] {
+/** The path of an issue, in the schema that found it. */
+export function pathOf(issue: z.core.$ZodIssue): (string | number)[] {
   return issue.path.map((step) => (typeof step === "symbol" ? String(step) : step));
 }
 

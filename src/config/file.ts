@@ -2,7 +2,7 @@
 import { type Document, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from "yaml";
 import { UserError } from "../errors.ts";
 import { readText } from "../files.ts";
-import { checkSettings, type Locate, type Settings, showValue } from "./check.ts";
+import { checkSettings, type Locate, type Settings, type SettingsSource, showValue } from "./check.ts";
 import { configSections } from "./keys.ts";
 import { unparsable } from "./shallow.ts";
 
@@ -10,9 +10,9 @@ import { unparsable } from "./shallow.ts";
  * The settings of a YAML file, checked; an empty section (`search:` with nothing below it) is allowed.
  * Throws a {@link UserError} with `file:line:column` for broken YAML, unknown keys and wrong types.
  */
-export function readSettingsFile(file: string): Settings {
+export function readSettingsFile(file: string): SettingsSource {
   const { content, document, at } = parseFile(file);
-  if (content === null) return {};
+  if (content === null) return { settings: {}, locate: () => file };
   if (typeof content !== "object" || Array.isArray(content)) {
     throw new UserError(
       `${at(document.contents?.range?.[0] ?? 0)}: expected keys with values (for example "seed: 2"), got ${showValue(content)}.`,
@@ -21,7 +21,7 @@ export function readSettingsFile(file: string): Settings {
   const settings = dropEmptySections(content as Settings, document.contents);
   const locate: Locate = (path) => at(offsetOf(document.contents, path));
   checkSettings(settings, locate);
-  return settings;
+  return { settings, locate };
 }
 
 /** The value of one key at the top of a YAML file, unchecked; undefined where it is not there. */

@@ -1,6 +1,6 @@
 // Command-line flags of the configuration, derived from its keys so that no name is typed twice:
 // `search.batchSize` → `--search-batch-size <integer>`. They know nothing of the parser that reads them.
-import { type ConfigKey, configKeys, flagOf } from "./keys.ts";
+import { type ConfigKey, configKeys, flagOf, type OptionKey, optionKeys } from "./keys.ts";
 
 /** A flag that sets one key. */
 export interface ConfigFlag {
@@ -16,17 +16,36 @@ export interface ConfigFlag {
   readonly heading: string;
 }
 
-/** The flags of every key, or of the given ones. */
+/** The flags of every key and of every method's options, or of the given keys. */
 export function configFlags(paths: "all" | readonly string[] = "all"): ConfigFlag[] {
-  return configKeys()
-    .filter(({ path }) => paths === "all" || paths.includes(path))
-    .map((key) => ({
-      path: key.path,
-      usage: `${flagOf(key.path)} <${placeholder(key)}>`,
-      description: describe(key),
-      heading: heading(key.path),
-      repeatable: key.kind === "list",
-    }));
+  const flags = configKeys().map((key) => ({
+    path: key.path,
+    usage: `${flagOf(key.path)} <${placeholder(key)}>`,
+    description: describe(key),
+    heading: heading(key.path),
+    repeatable: key.kind === "list",
+  }));
+  return [...flags, ...optionFlags()].filter(({ path }) => paths === "all" || paths.includes(path));
+}
+
+/** One flag for each option, also where several methods have it. */
+function optionFlags(): ConfigFlag[] {
+  const byPath = new Map<string, OptionKey[]>();
+  for (const key of optionKeys()) byPath.set(key.path, [...(byPath.get(key.path) ?? []), key]);
+  return [...byPath.values()].map((keys) => ({
+    path: keys[0]!.path,
+    usage: `${flagOf(keys[0]!.path)} <${placeholder(keys[0]!)}>`,
+    description: mergeEqual(keys.map((key) => [key.method, describe(key)])),
+    heading: "Options of search methods:",
+    repeatable: keys[0]!.kind === "list",
+  }));
+}
+
+/** "gdas: … (default: 10); snas: … (default: 1)", methods that say the same together. */
+function mergeEqual(texts: readonly (readonly [method: string, text: string])[]): string {
+  const methods = new Map<string, string[]>();
+  for (const [method, text] of texts) methods.set(text, [...(methods.get(text) ?? []), method]);
+  return [...methods].map(([text, names]) => `${names.join(", ")}: ${text}`).join("; ");
 }
 
 function placeholder({ kind, choices }: ConfigKey): string {

@@ -1,6 +1,6 @@
 // A configuration as YAML text, as a run's folder keeps it and `darts presets NAME` prints it.
 import { Document, isScalar, isSeq, visit } from "yaml";
-import { configKeys } from "./keys.ts";
+import { configKeys, optionKeys } from "./keys.ts";
 import type { Config } from "./schema.ts";
 
 /** One key whose value differs between two configurations. */
@@ -38,10 +38,14 @@ export function formatConfig(config: Config, { reference, notes = {} }: Remarks 
   return document.toString({ lineWidth: 0, flowCollectionPadding: false });
 }
 
-/** The keys on which two configurations differ, in the schema's order. */
+/** The keys on which two configurations differ, in the schema's order, then the methods' options; null where one has none. */
 export function diffConfigs(config: Config, reference: Config): ConfigDifference[] {
-  return configKeys().flatMap(({ path }) => {
-    const difference = { key: path, value: valueAt(config, path), reference: valueAt(reference, path) };
+  const methods = [config.search.method, reference.search.method];
+  const options = optionKeys().filter(({ method }) => methods.includes(method));
+  const paths = new Set([...configKeys(), ...options].map(({ path }) => path));
+  return [...paths].flatMap((path) => {
+    const [value = null, other = null] = [valueAt(config, path), valueAt(reference, path)];
+    const difference = { key: path, value, reference: other };
     return JSON.stringify(difference.value) === JSON.stringify(difference.reference) ? [] : [difference];
   });
 }

@@ -1,6 +1,7 @@
 // The configuration's keys as a flat list, read from the schema: what flags, messages and help are made of.
 // The schema is walked through its JSON Schema form, which is public and stable, not through zod's insides.
 import { z } from "zod";
+import { declaredMethods } from "../methods/table.ts";
 import { primitiveNames } from "../space/primitives.ts";
 import { configSchema } from "./schema.ts";
 
@@ -25,6 +26,7 @@ export interface ConfigKey {
 interface SchemaNode {
   type?: string | string[];
   properties?: Record<string, SchemaNode>;
+  additionalProperties?: unknown;
   anyOf?: SchemaNode[];
   items?: SchemaNode;
   enum?: string[];
@@ -51,9 +53,31 @@ export function configKeys(): readonly ConfigKey[] {
   return keys;
 }
 
-/** The key at a dotted path, or undefined. */
+/** An option that search methods have, as a key: `search.options.partialChannels`. */
+export interface OptionKey extends ConfigKey {
+  /** The method whose option it is. */
+  readonly method: string;
+}
+
+/** Where a method's options stand in a configuration. */
+export const OPTIONS = "search.options";
+
+/** The options of every method, or of one, in the methods' order; one that two methods have is in it twice. */
+export function optionKeys(method?: string): readonly OptionKey[] {
+  return declaredMethods()
+    .filter(({ name }) => method === undefined || name === method)
+    .flatMap(({ name, options }) =>
+      walk(z.toJSONSchema(options, { io: "input" }) as SchemaNode, `${OPTIONS}.`).map((key) => ({
+        ...key,
+        method: name,
+      })),
+    );
+}
+
+/** The key at a dotted path, an option's too, or undefined. */
 export function configKey(path: string): ConfigKey | undefined {
-  return configKeys().find((key) => key.path === path);
+  const keys = path.startsWith(`${OPTIONS}.`) ? optionKeys() : configKeys();
+  return keys.find((key) => key.path === path);
 }
 
 /** The names of the sections: `data`, `space`, `search`, `train`. */
@@ -70,9 +94,11 @@ export function flagOf(path: string): string {
 }
 
 function walk(node: SchemaNode, prefix: string): ConfigKey[] {
-  return Object.entries(node.properties ?? {}).flatMap(([name, child]) =>
-    child.properties ? walk(child, `${prefix}${name}.`) : [describe(child, prefix + name)],
-  );
+  return Object.entries(node.properties ?? {}).flatMap(([name, child]) => {
+    if (child.properties) return walk(child, `${prefix}${name}.`);
+    const isOpen = typeof child.additionalProperties === "object"; // the methods' options, which they declare
+    return isOpen ? [] : [describe(child, prefix + name)];
+  });
 }
 
 function describe(node: SchemaNode, path: string): ConfigKey {

@@ -1,9 +1,10 @@
 // A run's configuration from its sources, weakest first: preset < YAML file < `--set` < flags.
 import { parse } from "yaml";
 import { UserError } from "../errors.ts";
-import { checkSettings, type Settings, suggestKey } from "./check.ts";
+import { checkSettings, type Locate, type Settings, type SettingsSource, suggestKey } from "./check.ts";
 import { peekSetting, readSettingsFile } from "./file.ts";
-import { type ConfigKey, configKey, configSections, flagOf } from "./keys.ts";
+import { type ConfigKey, configKey, configSections, flagOf, OPTIONS } from "./keys.ts";
+import { completeMethod } from "./method-settings.ts";
 import { findPreset } from "./presets.ts";
 import { type Config, configSchema } from "./schema.ts";
 import { unparsable } from "./shallow.ts";
@@ -25,14 +26,17 @@ export interface ConfigSources {
  * {@link UserError} that says where the mistake was written, what was got and what was expected.
  */
 export function resolveConfig({ preset, file, set = [], flags = {} }: ConfigSources): Config {
-  const sources: Settings[] = [];
-  if (preset !== undefined) sources.push(findPreset(preset).settings as Settings);
+  const sources: SettingsSource[] = [];
+  if (preset !== undefined) {
+    sources.push({ settings: findPreset(preset).settings as Settings, locate: () => `--preset ${preset}` });
+  }
   if (file !== undefined) sources.push(readSettingsFile(file));
   for (const assignment of set) sources.push(readAssignment(assignment));
   for (const [path, value] of Object.entries(flags)) {
     if (value !== undefined) sources.push(readFlag(path, value));
   }
-  return configSchema.parse(sources.reduce(merge, {}));
+  const merged = sources.reduce((weak, { settings }) => merge(weak, settings), {} as Settings);
+  return configSchema.parse(completeMethod(merged, locateIn(sources)));
 }
 
 /**
@@ -49,12 +53,23 @@ export function pluginsOf({ file, set = [], flags = {} }: ConfigSources): string
     }
   }
   for (const assignment of set)
-    if (/^\s*plugin\s*=/.test(assignment)) sources.push(readAssignment(assignment));
-  if (flags["plugin"] !== undefined) sources.push(readFlag("plugin", flags["plugin"]));
+    if (/^\s*plugin\s*=/.test(assignment)) sources.push(readAssignment(assignment).settings);
+  if (flags["plugin"] !== undefined) sources.push(readFlag("plugin", flags["plugin"]).settings);
   return (sources.at(-1)?.["plugin"] ?? []) as string[];
 }
 
-function readAssignment(assignment: string): Settings {
+/** The place of the strongest source that has a setting there. */
+function locateIn(sources: readonly SettingsSource[]): Locate {
+  return (path) => {
+    const from = sources.findLast(({ settings }) => {
+      const value = path.reduce<unknown>((at, step) => (at as Settings | undefined)?.[step], settings);
+      return value !== undefined;
+    });
+    return from?.locate(path) ?? "the configuration";
+  };
+}
+
+function readAssignment(assignment: string): SettingsSource {
   const equals = assignment.indexOf("=");
   const path = assignment.slice(0, equals).trim();
   if (equals < 1) {
@@ -62,14 +77,14 @@ function readAssignment(assignment: string): Settings {
   }
   const key = configKey(path);
   if (!key) {
-    const isSection = configSections().includes(path);
+    const isSection = configSections().includes(path) || path === OPTIONS;
     const advice = isSection ? ` ${path} is a section: name one of its keys.` : suggestKey(path);
     throw new UserError(`--set ${assignment}: unknown key ${path}.${advice}`);
   }
   return checked(key, readValue(key, assignment.slice(equals + 1)), `--set ${assignment}`);
 }
 
-function readFlag(path: string, value: unknown): Settings {
+function readFlag(path: string, value: unknown): SettingsSource {
   const key = configKey(path);
   if (!key) throw new Error(`There is no configuration key ${path} for a flag.`);
   return checked(key, typeof value === "string" ? readValue(key, value) : value, `${flagOf(path)} ${value}`);
@@ -97,19 +112,23 @@ function parseYaml(text: string): unknown {
   }
 }
 
-function checked(key: ConfigKey, value: unknown, where: string): Settings {
-  const [first, second] = key.path.split(".");
-  const settings: Settings = second === undefined ? { [first!]: value } : { [first!]: { [second]: value } };
-  checkSettings(settings, () => where);
-  return settings;
+function checked(key: ConfigKey, value: unknown, where: string): SettingsSource {
+  const settings = key.path
+    .split(".")
+    .reduceRight<unknown>((inner, name) => ({ [name]: inner }), value) as Settings;
+  const locate = () => where;
+  checkSettings(settings, locate);
+  return { settings, locate };
 }
 
-/** One level of sections is all there is; lists are replaced, not joined. */
-function merge(weak: Settings, strong: Settings): Settings {
+/** Sections are joined, and so are the method's options; lists are replaced. */
+function merge(weak: Settings, strong: Settings, under = ""): Settings {
   const merged: Settings = { ...weak };
   for (const [name, value] of Object.entries(strong)) {
-    const isSection = configSections().includes(name);
-    merged[name] = isSection ? { ...(merged[name] as Settings), ...(value as Settings) } : value;
+    const isSection = [...configSections(), OPTIONS].includes(under + name);
+    merged[name] = isSection
+      ? merge((merged[name] ?? {}) as Settings, value as Settings, `${under}${name}.`)
+      : value;
   }
   return merged;
 }

@@ -1,6 +1,8 @@
 // Named settings. A preset is a partial configuration over the schema's defaults, with a line that says what for.
-// No zod here: listing presets must not cost its import.
+// Those of the search methods stand with the methods themselves, in src/methods.
 import { UserError } from "../errors.ts";
+import type { MethodSource } from "../methods/declaration.ts";
+import { methodPresets } from "../methods/table.ts";
 import { nearest } from "./nearest.ts";
 import {
   CODE,
@@ -18,9 +20,13 @@ export interface Preset {
   readonly settings: ConfigInput;
   /** Where a value comes from, by dotted key; empty for what is ours. */
   readonly sources: Readonly<Record<string, string>>;
+  /** The method that it reproduces. */
+  readonly source?: MethodSource;
+  /** Where it differs from that, and why. */
+  readonly notes?: readonly string[];
 }
 
-/** Every preset by name. */
+/** The presets of the whole job, by name. */
 export const PRESETS: Readonly<Record<string, Preset>> = {
   quick: {
     name: "quick",
@@ -84,11 +90,17 @@ function published(name: string, description: string, sourced: SourcedSettings):
   return { name, description, settings: settings as ConfigInput, sources };
 }
 
+/** Every preset by name, those of the methods included. */
+export function allPresets(): Readonly<Record<string, Preset>> {
+  return { ...PRESETS, ...methodPresets() };
+}
+
 /** The preset of that name; throws a {@link UserError} that names the nearest one. */
 export function findPreset(name: string): Preset {
-  const preset = Object.hasOwn(PRESETS, name) ? PRESETS[name] : undefined;
+  const presets = allPresets();
+  const preset = Object.hasOwn(presets, name) ? presets[name] : undefined;
   if (preset) return preset;
-  const names = Object.keys(PRESETS);
+  const names = Object.keys(presets);
   const near = nearest(name, names);
   const advice = near ? ` Did you mean ${near}?` : "";
   throw new UserError(

@@ -83,10 +83,15 @@ const space = z.strictObject({
 
 const search = z.strictObject({
   method: z.string().default("darts").describe("search method"),
+  // Which options there are depends on the method, which declares a schema of its own: see method-settings.ts.
+  options: z.record(z.string(), z.unknown()).default({}),
   order: z
     .enum(["first", "second", "joint", "alternating"])
     .default("first")
-    .describe("first or second order bilevel; joint or alternating one-level on all training images"),
+    .describe(
+      "first or second order bilevel; joint or alternating one-level on all training images; " +
+        "not given, a method's own: joint for snas, first for all others",
+    ),
   trainImages: positive
     .nullable()
     .default(null)
@@ -105,12 +110,17 @@ const search = z.strictObject({
   learningRate: rate.default(0.025).describe("first learning rate of the weights (SGD, cosine)"),
   learningRateMin: rate.default(0.001).describe("last learning rate of the weights"),
   momentum: fraction.default(0.9).describe("momentum of the weights' SGD"),
+  nesterov: z
+    .boolean()
+    .default(false)
+    .describe("let the weights' SGD look ahead along its momentum (Nesterov)"),
   weightDecay: rate.default(3e-4).describe("L2 penalty on the weights"),
   gradClip: rate.default(5).describe("largest global norm of the weights' gradient (0: no clipping)"),
   archLearningRate: rate.default(3e-4).describe("learning rate of the alphas (Adam)"),
   archBeta1: fraction.default(0.5).describe("Adam's first beta for the alphas"),
   archBeta2: fraction.default(0.999).describe("Adam's second beta for the alphas"),
   archWeightDecay: rate.default(1e-3).describe("L2 penalty on the alphas"),
+  archGradClip: rate.default(0).describe("largest global norm of the alphas' gradient (0: no clipping)"),
   archFromEpoch: z.number().int().min(0).default(0).describe("first epoch that moves the alphas"),
   cutout: z.number().int().min(0).default(0).describe("side of the Cutout square in the search (0: none)"),
 });

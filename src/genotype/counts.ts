@@ -104,7 +104,7 @@ export function reducedSize(size: ImageSize, times: number): [height: number, wi
 }
 
 /** What a cell is counted from: its own channels, the size of its inputs and of its output. */
-interface CellShape {
+export interface CellShape {
   readonly channels: number;
   readonly reduction: boolean;
   readonly sizeIn: readonly [height: number, width: number];
@@ -175,7 +175,7 @@ function countStem({
 }
 
 /** One operation on the edge from state `from`: in a reduction cell, edges from the cell's inputs have stride 2. */
-function countEdge(op: Primitive, from: number, cell: CellShape, affine: boolean): Cost {
+export function countEdge(op: Primitive, from: number, cell: CellShape, affine: boolean): Cost {
   const { channels: c, reduction, sizeIn, size } = cell;
   const stride = reduction && from < 2 ? 2 : 1;
   const norm = affine ? 2 * c : 0;

@@ -23,13 +23,14 @@ export interface GenotypeLogits {
   readonly reduceBetas?: readonly number[];
 }
 
-/** The rules by the name of their method; all but `snas` keep two edges for each node, as a genotype has. */
+/** The rules by name; all but `snas`, which keeps every edge, keep two for each node, as a genotype has. */
 export const DISCRETIZATION_RULES = {
   darts: deriveDarts,
   "pc-darts": derivePcDarts,
   gdas: deriveGdas,
   "i-darts": deriveIDarts,
   snas: deriveSnas,
+  "snas-two-edges": deriveSnasTwoEdges,
 } as const satisfies Record<string, DiscretizationRule>;
 
 /** The genotype that a rule (by default that of DARTS, section 2.4) derives; all nodes are concatenated. */
@@ -82,6 +83,19 @@ export function deriveSnas({ alphas }: CellLogits, primitives: readonly Primitiv
   checkAlphas(alphas, primitives);
   return nodesOf(alphas).flatMap(({ first, last }) =>
     alphas.slice(first, last).map((row, from): Edge => [primitives[row.indexOf(Math.max(...row))]!, from]),
+  );
+}
+
+/** SNAS with two edges for each node: those whose most probable operation, `none` included, is most probable. */
+export function deriveSnasTwoEdges({ alphas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
+  const probabilities = softmaxRows(checkAlphas(alphas, primitives));
+  return nodesOf(alphas).flatMap(({ first, last }) =>
+    probabilities
+      .slice(first, last)
+      .map((row, from) => ({ row, from, strength: Math.max(...row) }))
+      .sort((a, b) => b.strength - a.strength)
+      .slice(0, 2)
+      .map(({ row, from, strength }): Edge => [primitives[row.indexOf(strength)]!, from]),
   );
 }
 

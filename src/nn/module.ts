@@ -83,6 +83,16 @@ export abstract class Module {
     return this.train(false);
   }
 
+  /** Runs `fn` with this layer and all below it in evaluation mode, and puts them back in training. */
+  evaluating<T>(fn: () => T): T {
+    this.eval();
+    try {
+      return fn();
+    } finally {
+      this.train();
+    }
+  }
+
   /** Moves parameters and buffers to a device, or makes them of another floating-point type, in place. */
   to({ dtype, device }: { dtype?: DType; device?: string }): this {
     for (const [, tensor] of this.#named("")) {

@@ -29,6 +29,14 @@ export function lossGradient(loss: Loss, inputs: readonly Tensor[]): LossGradien
   return { value, gradients };
 }
 
+/** The value alone. */
+export function lossValue(loss: Loss): number {
+  let value = 0;
+  for (const part of typeof loss === "function" ? [loss] : loss)
+    value += noGrad(() => scope(() => part().item()));
+  return value;
+}
+
 /** Autograd may give one tensor for two inputs, so the first sum is a new tensor; later ones add to that. */
 function sum(
   sums: readonly (Tensor | undefined)[],

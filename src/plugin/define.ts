@@ -1,10 +1,12 @@
 // What a plugin is made of: definitions of operations, data sets and search methods, typed, checked where they are
 // made, and registered when the plugin is loaded.
+import type { z } from "zod";
 import type { Normalisation } from "../data/augment.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import type { DataOptions } from "../data/entry.ts";
 import { UserError } from "../errors.ts";
 import type { Cost } from "../genotype/counts.ts";
+import type { MethodDeclaration } from "../methods/declaration.ts";
 import type { MethodContext, SearchMethod } from "../search/method.ts";
 import type { OperationBuilder } from "../space/operations.ts";
 import type { EdgeShape } from "../space/primitives.ts";
@@ -46,7 +48,11 @@ export interface MethodDefinition {
   readonly name: string;
   /** Where it is described. */
   readonly paper: string;
-  readonly create: (context: MethodContext) => SearchMethod;
+  /** A strict zod schema of its own options, each with a default: `search.options` (default: it has none). */
+  readonly options?: z.ZodObject;
+  /** The orders of steps that it defines, its own first (default: all). */
+  readonly orders?: MethodDeclaration["orders"];
+  readonly create: (context: MethodContext, options: Readonly<Record<string, unknown>>) => SearchMethod;
 }
 
 /** Anything that a plugin adds. */

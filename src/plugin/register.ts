@@ -1,7 +1,10 @@
 // Puts definitions into the tables that configurations choose from.
+import { z } from "zod";
 import { addDataset, DATASETS } from "../data/datasets.ts";
 import { UserError } from "../errors.ts";
-import { addMethod, METHODS } from "../search/methods.ts";
+import { EVERY_ORDER } from "../methods/declaration.ts";
+import { declaredMethods } from "../methods/table.ts";
+import { registerMethod } from "../search/methods.ts";
 import { addOperation } from "../space/operations.ts";
 import { addPrimitive, isPrimitive } from "../space/primitives.ts";
 import type { Definition } from "./define.ts";
@@ -31,7 +34,8 @@ export function register(...definitions: readonly Definition[]): void {
 
 function isTaken(kind: Definition["kind"], name: string): boolean {
   if (kind === "operation") return isPrimitive(name);
-  return Object.hasOwn(kind === "data set" ? DATASETS : METHODS, name);
+  if (kind === "data set") return Object.hasOwn(DATASETS, name);
+  return declaredMethods().some((method) => method.name === name);
 }
 
 function add(definition: Definition): void {
@@ -47,8 +51,8 @@ function add(definition: Definition): void {
       addDataset(datasetEntryOf(definition));
       break;
     case "search method": {
-      const { name, paper, create } = definition;
-      addMethod(name, { paper, create });
+      const { name, paper, options = z.strictObject({}), orders = EVERY_ORDER, create } = definition;
+      registerMethod({ name, source: { paper }, options, orders }, create);
     }
   }
 }

@@ -52,6 +52,10 @@ export interface SearchEpochEvent {
   readonly learningRate: number;
   /** Raw alphas of each cell type, [edges, primitives]. */
   readonly alphas: { readonly normal: number[][]; readonly reduce: number[][] };
+  /** Raw logits of the edges of each cell type, [edges]; only of a method that learns them (PC-DARTS' betas). */
+  readonly edgeLogits?: { readonly normal: number[]; readonly reduce: number[] };
+  /** What the method says of itself: temperatures, radii, prices. */
+  readonly figures?: Readonly<Record<string, number>>;
   /** Mean entropy of the softmax over the edges, in nats. */
   readonly entropy: { readonly normal: number; readonly reduce: number };
   /** skip_connect edges of the genotype of the moment. */

@@ -1,7 +1,7 @@
 // What would make a plan fit that does not: changes of one key each, every one of them rehearsed, none guessed.
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
-import { METHODS } from "../search/methods.ts";
+import { declaredMethods } from "../methods/table.ts";
 import { expectedPeak, tensorRoom } from "./memory.ts";
 import { type Plan, type PlanSubject, plannedGenotype, searchLoad, trainingLoad } from "./plan.ts";
 import { megabytes } from "./plan-text.ts";
@@ -50,7 +50,7 @@ function otherSettings(
 ): { key: string; value: string | number; config: Config }[] {
   const { channels } = config[section];
   const fewer = [channels / 2, channels / 4].filter((value) => value % 2 === 0);
-  const others = Object.keys(METHODS).filter((name) => section === "search" && name !== config.search.method);
+  const others = section === "search" ? otherMethods(config) : [];
   return [
     ...fewer.map((value) => ({
       key: `${section}.channels`,
@@ -60,12 +60,25 @@ function otherSettings(
     ...(config.kernels === "composite"
       ? [{ key: "kernels", value: "auto", config: { ...config, kernels: "auto" as const } }]
       : []),
-    ...others.map((method) => ({
-      key: "search.method",
-      value: method,
-      config: { ...config, search: { ...config.search, method } },
-    })),
+    ...others.map((other) => ({ key: "search.method", value: other.search.method, config: other })),
   ];
+}
+
+/** The same search by every other method that defines its order and can do with its sizes, at its own options. */
+function otherMethods(config: Config): Config[] {
+  return declaredMethods()
+    .filter(({ name, orders }) => name !== config.search.method && orders.includes(config.search.order))
+    .flatMap(({ name, options, check }) => {
+      const own = options.parse({});
+      const other: Config = { ...config, search: { ...config.search, method: name, options: own } };
+      try {
+        check?.(other, own);
+      } catch (error) {
+        if (error instanceof UserError) return [];
+        throw error;
+      }
+      return [other];
+    });
 }
 
 function rehearse(section: Section, { config, data, intent }: PlanSubject) {

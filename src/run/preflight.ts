@@ -5,13 +5,15 @@ import type { Size } from "../data/resize.ts";
 import { UserError } from "../errors.ts";
 import { reducedSize } from "../genotype/counts.ts";
 import { isReduction } from "../genotype/genotype.ts";
-import { findMethod } from "../search/methods.ts";
+import { findMethod } from "../methods/table.ts";
 import { splitsFor } from "../search/search.ts";
 import type { Intent } from "./plan.ts";
 
-/** Throws a {@link UserError} for a search method that is not there: known without the data. */
+/** Throws a {@link UserError} for what a search method cannot do with the configuration: known without the data. */
 export function checkConfig(config: Config, { searches }: Pick<Intent, "searches">): void {
-  if (searches) findMethod(config.search.method);
+  if (!searches) return;
+  const { check, options } = findMethod(config.search.method);
+  check?.(config, options.parse(config.search.options));
 }
 
 /** Throws a {@link UserError} when there are too few images for the splits, or too small ones for the network. */

@@ -8,7 +8,6 @@ import { UserError } from "../errors.ts";
 import { readJson, writeAtomic } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatJson, parseGenotype } from "../genotype/parse.ts";
-import { torchVersion } from "../tensor/runtime.ts";
 import type { RunFolder } from "./run-folder.ts";
 
 /** A command that computes in a run folder of its own. */
@@ -82,11 +81,11 @@ export function readRecord(run: RunFolder): RunRecord {
   return { ...data, genotype: data.genotype === null ? null : parseGenotype(data.genotype) };
 }
 
-/** This process as a start of a run. */
-export function thisStart(threads: number): RunStart {
+/** This process as a start of a run, on that version of libtorch. */
+export function thisStart(threads: number, libtorch: string): RunStart {
   return {
     time: new Date().toISOString(),
-    versions: { node: process.version, libtorch: torchVersion() },
+    versions: { node: process.version, libtorch },
     host: {
       name: hostname(),
       platform: `${process.platform}-${process.arch}`,

@@ -1,5 +1,5 @@
 // The search as a job: what the loop logs of it, and the genotype that it ends with.
-import { alphaStatistics } from "../genotype/statistics.ts";
+import { alphaStatistics, countSkips } from "../genotype/statistics.ts";
 import { Search } from "../search/search.ts";
 import type { Primitive } from "../space/primitives.ts";
 import { costOf } from "./costs.ts";
@@ -73,6 +73,8 @@ function* endEpoch(
   const { loss: trainLoss, accuracy: trainAccuracy } = means(search);
   const genotype = search.method.derive();
   const alphas = search.method.alphaRows();
+  const edgeLogits = search.method.edgeLogits?.();
+  const methodFigures = search.method.figures?.(epoch);
   const normal = alphaStatistics(alphas.normal, primitives);
   const reduce = alphaStatistics(alphas.reduce, primitives);
   search.endEpoch(validation);
@@ -89,14 +91,17 @@ function* endEpoch(
       validAccuracy: validation?.accuracy ?? null,
       learningRate,
       alphas,
+      ...(edgeLogits && { edgeLogits }),
+      ...(methodFigures && { figures: methodFigures }),
       entropy: { normal: normal.entropy, reduce: reduce.entropy },
-      skipCount: { normal: normal.skips, reduce: reduce.skips },
+      // Of the cell that the method derives by its own rule.
+      skipCount: { normal: countSkips(genotype.normal), reduce: countSkips(genotype.reduce) },
       genotype,
       deadAlphas: search.deadAlphas,
     },
     line:
       `epoch ${epoch + 1}/${epochs} · loss ${trainLoss.toFixed(3)} · ${figures} · ` +
-      `skips in the normal cell ${normal.skips}`,
+      `skips in the normal cell ${countSkips(genotype.normal)}`,
   };
 }
 

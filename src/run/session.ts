@@ -10,7 +10,7 @@ import { outOfMemory, UserError } from "../errors.ts";
 import { removeHalfWritten, writeAtomic } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { Divergence } from "../nn/divergence.ts";
-import { checkDevice, setThreads } from "../tensor/runtime.ts";
+import { checkDevice, setThreads, torchVersion } from "../tensor/runtime.ts";
 import type { ResumePoint } from "./checkpoint-files.ts";
 import { type EventLog, type LoggedEvent, openEvents, type RunEvent, readEvents } from "./events.ts";
 import { divergenceEvent, watchHealth } from "./health.ts";
@@ -83,7 +83,7 @@ export async function inNewRun<T>(
   // Everything that can be wrong with the input is found before a folder is made.
   preparePlace(root, name);
   const { threads, ...data } = await prepare({ command, genotype }, config, options, undefined);
-  const record = { command, genotype, data: data.fingerprint, starts: [thisStart(threads)] };
+  const record = { command, genotype, data: data.fingerprint, starts: [thisStart(threads, torchVersion())] };
   const run = createRun({ config, root, name, label: preset, record });
   const unlock = lockRun(run.path, (line) => reporter.log(line));
   try {
@@ -118,7 +118,7 @@ export async function inOldRun<T>(
     );
   }
   for (const folder of [run.path, run.files.checkpoints]) removeHalfWritten(folder);
-  const record = { ...old, starts: [...old.starts, thisStart(threads)] };
+  const record = { ...old, starts: [...old.starts, thisStart(threads, torchVersion())] };
   const point = findResumePoint(record, logged, { config, run, reporter });
   writeRecord(run, record);
   writeAtomic(run.files.config, formatConfig(config));

@@ -1,12 +1,23 @@
 // Samples of one candidate an edge that gradients pass through: the concrete (Gumbel-softmax) distribution of SNAS
 // (Xie et al., ICLR 2019), its straight-through form of GDAS (Dong, Yang, CVPR 2019), and its density.
+import type { Generator } from "../random/generator.ts";
 import { aten } from "../tensor/aten.ts";
 import { noGrad } from "../tensor/autograd.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { type Tensor, tensor } from "../tensor/tensor.ts";
 
-/** Gumbel(0, 1) noise of the shape of `like`, from libtorch's generator of its device: −log of Exp(1) numbers. */
-export function gumbelNoise(like: Tensor): Tensor {
-  return noGrad(() => aten.log.default(aten.exponential_.default(aten.empty_like.default(like))).neg());
+/** Gumbel(0, 1) noise of the shape, element type and device of `like`: −log −log of uniform numbers. */
+export function gumbelNoise(like: Tensor, random: Generator): Tensor {
+  const { shape, dtype, device, numel } = like;
+  const noise = Array.from({ length: numel }, () => -Math.log(-Math.log(positiveUniform(random))));
+  return tensor(noise, shape, { dtype, device });
+}
+
+/** A uniform number in (0, 1): zero, of which there is no logarithm, is drawn again. */
+function positiveUniform(random: Generator): number {
+  for (;;) {
+    const u = random.uniform();
+    if (u > 0) return u;
+  }
 }
 
 /** softmax((logits + noise) / temperature) over the last dimension: a soft sample for each row. */

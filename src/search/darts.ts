@@ -2,49 +2,34 @@
 // A softmax over the candidates of each edge; the alphas step first, on a batch of their own, then the weights.
 // One-level: `joint` moves both by one pass, `alternating` takes turns, both on all training images (section 2.3).
 import { deriveGenotype } from "../genotype/discretize.ts";
-import { edgeOffset } from "../genotype/genotype.ts";
-import { scope } from "../tensor/scope.ts";
-import { Parameter, randn } from "../tensor/tensor.ts";
+import { createAlphas, named, rowsOf, softmaxMixture } from "./alphas.ts";
 import { firstOrderStep, jointStep, secondOrderStep, weightStep } from "./bilevel.ts";
-import type { AlphaRows, MethodContext, SearchMethod, SearchStep, StepResult } from "./method.ts";
-
-/** Alphas near zero, [edges, primitives]: 1e-3 times standard normal numbers, so that no candidate leads. */
-export function createAlphas({ nodes, primitives, device }: MethodContext): Parameter {
-  return scope(
-    () =>
-      new Parameter(
-        randn([edgeOffset(nodes), primitives.length])
-          .mul(1e-3)
-          .to({ device }),
-      ),
-  );
-}
+import type { MethodContext, SearchMethod, SearchStep, StepResult } from "./method.ts";
 
 /** The method of the DARTS paper. */
 export function createDarts(context: MethodContext): SearchMethod {
-  const normal = createAlphas(context);
-  const reduce = createAlphas(context);
-  const alphaRows = (): AlphaRows => ({ normal: normal.toRows(), reduce: reduce.toRows() });
+  const alphas = createAlphas(context);
   return {
-    alphas: new Map([
-      ["alphas_normal", normal],
-      ["alphas_reduce", reduce],
-    ]),
-    mixture: () => ({ normal: { operations: normal.softmax(1) }, reduce: { operations: reduce.softmax(1) } }),
+    alphas: new Map(named("alphas", alphas)),
+    mixture: () => softmaxMixture(alphas),
     step: (step) => dartsStep(step, context),
-    derive: () => deriveGenotype(alphaRows(), context.primitives),
-    alphaRows,
+    derive: () => deriveGenotype(rowsOf(alphas), context.primitives),
+    alphaRows: () => rowsOf(alphas),
   };
 }
 
-/** One step in the published order: alphas, then weights. */
+/**
+ * One step in the published order: alphas, then weights; in a joint step both by one pass. A method that trains its
+ * weights in another way gives its own `moveWeights`.
+ */
 export function dartsStep(
   step: SearchStep,
   { order, archFromEpoch }: Pick<MethodContext, "order" | "archFromEpoch">,
+  moveWeights: (step: SearchStep) => StepResult = weightStep,
 ): StepResult {
-  if (step.epoch < archFromEpoch) return weightStep(step);
+  if (step.epoch < archFromEpoch) return moveWeights(step);
   if (order === "joint") return jointStep(step);
   const moveAlphas = order === "second" ? secondOrderStep : firstOrderStep;
   const archLoss = moveAlphas(step, step.archBatch());
-  return { ...weightStep(step), archLoss };
+  return { ...moveWeights(step), archLoss };
 }

@@ -1,24 +1,36 @@
 // What a search method is: its architecture parameters, how they mix a supernet's candidates in a pass, what one
-// step does, and how cells are derived. A method is one file and one row in the table of methods.ts; it says only
-// what its paper changes. Where the family differs, and by which member each is said:
+// step does, and how cells are derived. It says only what its paper changes. Where the family differs, and by which
+// member each is said:
 //   candidates on an edge, partial channels, dropout on skips   createEdge    (PC-DARTS, P-DARTS)
 //   softmax, joint softmax, samples, edge weights, noise        mixture       (DARTS, I-DARTS, GDAS, SNAS, SDARTS)
-//   order of steps, one-level, attacks, penalties               step          (DARTS, GDAS, SNAS, SDARTS, FairDARTS)
+//   a price on resources, a regulariser of the alphas           mixture's penalty   (SNAS, FairDARTS)
+//   order of steps, one-level, attacks                          step          (DARTS, GDAS, SNAS, SDARTS)
 //   temperatures, decisions, warm-up, early stops               beginEpoch, endEpoch   (GDAS, SGAS, RobustDARTS)
 //   derivation rule                                             derive
 
 import type { TensorBatch } from "../data/batch-tensors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
+import type { Order } from "../methods/declaration.ts";
 import type { Loss } from "../optim/accumulate.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { SGD } from "../optim/sgd.ts";
+import type { Generator } from "../random/generator.ts";
 import type { EdgeContext, EdgeModule } from "../space/mixed-op.ts";
 import type { Primitive } from "../space/primitives.ts";
 import type { Mixture } from "../space/supernet.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
 
 /** What a forward pass is for: a method may mix differently in each. */
-export type Purpose = "weights" | "architecture" | "validation";
+export type Purpose = "weights" | "architecture" | "both" | "validation";
+
+/** How a supernet mixes in one pass, and what that costs. */
+export interface MethodMixture extends Mixture {
+  /** A scalar with a graph that is added to the loss: only in passes that move the alphas. */
+  readonly penalty?: Tensor;
+}
+
+/** Is shown the logits of a part of a batch, its labels, and its share of the batch's mean cross-entropy. */
+export type SeenPart = (logits: Tensor, labels: Tensor, crossEntropy: Tensor) => void;
 
 /** What a step works on: the supernet's parameters and optimizers, and the batches of this step. */
 export interface SearchStep {
@@ -30,16 +42,23 @@ export interface SearchStep {
   readonly archOptimizer: Optimizer;
   /** Largest global norm of the weights' gradient; 0: no clipping. */
   readonly gradClip: number;
+  /** Largest global norm of the alphas' gradient; 0: no clipping. */
+  readonly archGradClip: number;
   readonly device: string;
+  /** The method's random numbers: second-order passes that must see the same draws rewind it. */
+  readonly random: Generator;
   /** The batch for the weights. */
   readonly trainBatch: TensorBatch;
   /** The next batch for the architecture; drawn only when it is asked for. */
   archBatch(): TensorBatch;
   /**
-   * Mean cross-entropy of a batch under the method's present mixture, in as many parts as it has micro-batches; `seen`
-   * is shown the logits of each. Differentiate it with {@link lossGradient}.
+   * Loss of a batch under a mixture that the method makes for it, in as many parts as it has micro-batches: the mean
+   * cross-entropy, and for a pass that moves the alphas the mixture's penalty. `seen` is shown the logits of each part
+   * and its share of the cross-entropy. Differentiate it with {@link lossGradient}.
    */
-  loss(batch: TensorBatch, purpose: Purpose, seen?: (logits: Tensor, labels: Tensor) => void): Loss;
+  loss(batch: TensorBatch, purpose: Purpose, seen?: SeenPart): Loss;
+  /** Runs `fn` with the supernet in evaluation mode: running statistics, which no pass then changes. */
+  evaluating<T>(fn: () => T): T;
 }
 
 /** What a step reports. */
@@ -60,6 +79,12 @@ export interface AlphaRows {
   readonly reduce: number[][];
 }
 
+/** Logits of the edges as numbers, for logs and derivation. */
+export interface EdgeLogits {
+  readonly normal: number[];
+  readonly reduce: number[];
+}
+
 /** A search method at work in one run. */
 export interface SearchMethod {
   /** Architecture parameters by the names that checkpoints give them; the architecture optimizer moves all of them. */
@@ -67,19 +92,24 @@ export interface SearchMethod {
   /** Builds the supernet's edges; absent: {@link MixedOp}. */
   readonly createEdge?: (context: EdgeContext) => EdgeModule;
   /**
-   * Weights of the candidates for one forward pass, made anew for each. What is random in them comes from libtorch's
-   * generator: the micro-batches of one batch, and the passes of the unrolled step, repeat its draws.
+   * Weights of the candidates for one forward pass, made anew for each; must not draw for a validation. What is random
+   * in them comes from the context's stream (or libtorch's generator): the micro-batches of one batch, and the passes
+   * of the unrolled step, repeat its draws.
    */
-  mixture(purpose: Purpose): Mixture;
+  mixture(purpose: Purpose, epoch: number): MethodMixture;
   /** One step of the search: moves the alphas, the weights, or both. */
   step(step: SearchStep): StepResult;
   /** The cells of the moment. */
   derive(): Genotype;
   alphaRows(): AlphaRows;
+  /** Logits of the edges, where they are learned (PC-DARTS' betas). */
+  edgeLogits?(): EdgeLogits;
+  /** What else is worth a line in the log of an epoch: temperatures, radii, expected costs. */
+  figures?(epoch: number): Readonly<Record<string, number>>;
   beginEpoch?(epoch: number): void;
   /** After an epoch and its validation; `true` ends the search early. */
   endEpoch?(epoch: number, validAccuracy: number | undefined): boolean;
-  /** What else a checkpoint must hold, as plain JSON. */
+  /** What else a checkpoint must hold, as plain JSON. The state of `random` is saved for it. */
   state?(): unknown;
   restore?(state: unknown): void;
 }
@@ -89,13 +119,15 @@ export interface MethodContext {
   readonly nodes: number;
   readonly primitives: readonly Primitive[];
   readonly epochs: number;
-  readonly order: "first" | "second" | "joint" | "alternating";
+  readonly order: Order;
   readonly archFromEpoch: number;
   readonly device: string;
-}
-
-/** A row of the table of methods. */
-export interface MethodEntry {
-  readonly paper: string;
-  readonly create: (context: MethodContext) => SearchMethod;
+  /** Channels of the supernet's first cell. */
+  readonly channels: number;
+  /** Cells of the supernet. */
+  readonly cells: number;
+  /** Height and width of the images. */
+  readonly imageSize: readonly [height: number, width: number];
+  /** A stream of random numbers of the method's own; the search saves and restores it. */
+  readonly random: Generator;
 }

@@ -1,26 +1,65 @@
-// The search methods, one row each.
-import { nearest } from "../config/nearest.ts";
+// From the name of a method to the method at work.
+//
+// A method is two files and a row for each. What it says about itself (name, source, options, orders, presets) is
+// data in src/methods, which the configuration and the command line read without libtorch; what it computes is a file
+// here, behind the interface of method.ts. The row below joins the two, and TypeScript checks that the options which
+// the one declares are those which the other reads. So an option is typed once: flags, defaults, checks and help come
+// from its schema, an option of another method is an error, and one that no code reads fails a test.
+// A method owns its alphas, and nothing else that learns: weights, both optimizers, batches and the order of saving
+// are the search's. Randomness comes from the stream in its context, which the search saves, and which second-order
+// passes rewind; so a method that draws needs no state of its own. Temperatures and radii are functions of the epoch,
+// for the same reason.
+import type { z } from "zod";
 import { UserError } from "../errors.ts";
+import { darts } from "../methods/darts.ts";
+import type { MethodDeclaration } from "../methods/declaration.ts";
+import { gdas } from "../methods/gdas.ts";
+import { pcDarts } from "../methods/pc-darts.ts";
+import { sdartsAdv, sdartsRs } from "../methods/sdarts.ts";
+import { snas } from "../methods/snas.ts";
+import { declareMethod, findMethod } from "../methods/table.ts";
 import { createDarts } from "./darts.ts";
-import type { MethodEntry } from "./method.ts";
+import { createGdas } from "./gdas.ts";
+import type { MethodContext, SearchMethod } from "./method.ts";
+import { createPcDarts } from "./pc-darts.ts";
+import { createSdartsAdv, createSdartsRs } from "./sdarts.ts";
+import { createSnas } from "./snas.ts";
 
-/** The search methods by the names that `search.method` takes. */
-export const METHODS: Record<string, MethodEntry> = {
-  darts: { paper: "Liu, Simonyan, Yang: DARTS, ICLR 2019 (arXiv:1806.09055)", create: createDarts },
-};
+type Create<Options> = (context: MethodContext, options: Options) => SearchMethod;
 
-/** Adds a row to the table; its name must be free. */
-export function addMethod(name: string, entry: MethodEntry): void {
-  METHODS[name] = entry;
+const factories = new Map<string, Create<unknown>>([
+  row(darts, createDarts),
+  row(pcDarts, createPcDarts),
+  row(gdas, createGdas),
+  row(snas, createSnas),
+  row(sdartsRs, createSdartsRs),
+  row(sdartsAdv, createSdartsAdv),
+]);
+
+/** The method called `name` at work with its options; throws a {@link UserError} for one that does not exist. */
+export function createMethod(
+  name: string,
+  options: Readonly<Record<string, unknown>>,
+  context: MethodContext,
+): SearchMethod {
+  const declaration = findMethod(name);
+  const create = factories.get(name);
+  if (!create) throw new UserError(`The search method ${name} is declared, but nothing computes it.`);
+  return create(context, declaration.options.parse(options));
 }
 
-/** The method called `name`; a {@link UserError} names the nearest there is. */
-export function findMethod(name: string): MethodEntry {
-  const entry = Object.hasOwn(METHODS, name) ? METHODS[name] : undefined;
-  if (entry) return entry;
-  const names = Object.keys(METHODS);
-  const guess = nearest(name, names);
-  throw new UserError(
-    `Unknown search.method '${name}'${guess ? `; did you mean '${guess}'?` : ""} There is: ${names.join(", ")}.`,
-  );
+/** Adds a method of the user's own; configurations that are read from now on can name it and its options. */
+export function registerMethod<Options extends z.ZodObject>(
+  declaration: MethodDeclaration<Options>,
+  create: Create<z.infer<Options>>,
+): void {
+  declareMethod(declaration as unknown as MethodDeclaration);
+  factories.set(...row(declaration, create));
+}
+
+function row<Options extends z.ZodObject>(
+  { name }: Pick<MethodDeclaration<Options>, "name" | "options">,
+  create: Create<z.infer<Options>>,
+): [string, Create<unknown>] {
+  return [name, create as Create<unknown>];
 }

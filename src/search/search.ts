@@ -12,7 +12,7 @@ import { Adam } from "../optim/adam.ts";
 import { cosine } from "../optim/schedule.ts";
 import { SGD } from "../optim/sgd.ts";
 import { addGenerator, addTensors, part, restoreGenerator, type Snapshot } from "../optim/snapshot.ts";
-import { createGenerator } from "../random/generator.ts";
+import { createGenerator, type GeneratorState, type Generator as RandomStream } from "../random/generator.ts";
 import { releaseKernelMemory } from "../space/fused-cell.ts";
 import { Supernet } from "../space/supernet.ts";
 import { noGrad } from "../tensor/autograd.ts";
@@ -22,7 +22,7 @@ import type { Parameter, Tensor } from "../tensor/tensor.ts";
 import { AlphaActivity } from "./alpha-activity.ts";
 import { batchLoss, type LossContext } from "./batch-loss.ts";
 import type { SearchMethod, StepResult } from "./method.ts";
-import { findMethod } from "./methods.ts";
+import { createMethod } from "./methods.ts";
 
 /** What {@link Search.validate} found: on images that the weights never saw, with running statistics. */
 export interface Validation {
@@ -42,6 +42,7 @@ interface SearchState {
   readonly archBatches: BatchesState;
   readonly weightSteps: number[];
   readonly archSteps: number[];
+  readonly random: GeneratorState;
   readonly method: unknown;
 }
 
@@ -84,10 +85,12 @@ export class Search {
   readonly #validBatches: Batches | undefined;
   /** Listed once: finding them walks some thousand layers. */
   readonly #buffers: readonly Tensor[];
+  /** What the method draws from. */
+  readonly #random: RandomStream;
   readonly #weightOptimizer: SGD;
   readonly #archOptimizer: Adam;
   readonly #alphaActivity: AlphaActivity;
-  readonly #lossContext: LossContext;
+  readonly #lossContext: Omit<LossContext, "epoch">;
 
   constructor(config: Config, dataset: Omit<ImageDataset, "test">) {
     this.#config = config;
@@ -119,13 +122,18 @@ export class Search {
     this.stepsPerEpoch = this.#weightBatches.batchesPerEpoch;
 
     seed(config.seed);
-    this.method = findMethod(search.method).create({
+    this.#random = createGenerator(config.seed, "search/method");
+    this.method = createMethod(search.method, search.options, {
       nodes: space.nodes,
       primitives: space.primitives,
       epochs: search.epochs,
       order: search.order,
       archFromEpoch: search.archFromEpoch,
       device,
+      channels: search.channels,
+      cells: search.cells,
+      imageSize: [dataset.train.height, dataset.train.width],
+      random: this.#random,
     });
     this.supernet = new Supernet({
       channels: search.channels,
@@ -140,10 +148,14 @@ export class Search {
     }).to({ device });
     this.#buffers = this.supernet.buffers();
     const { supernet, method } = this;
-    this.#lossContext = { supernet, method, device, microBatch: search.microBatch };
+    this.#lossContext = { supernet, method, device, random: this.#random, microBatch: search.microBatch };
     seed(config.seed, device);
-    const { momentum, weightDecay, learningRate } = search;
-    this.#weightOptimizer = new SGD(this.supernet.parameters(), { learningRate, momentum, weightDecay });
+    this.#weightOptimizer = new SGD(this.supernet.parameters(), {
+      learningRate: search.learningRate,
+      momentum: search.momentum,
+      nesterov: search.nesterov,
+      weightDecay: search.weightDecay,
+    });
     this.#archOptimizer = new Adam([...this.method.alphas.values()], {
       learningRate: search.archLearningRate,
       betas: [search.archBeta1, search.archBeta2],
@@ -182,10 +194,14 @@ export class Search {
         weightOptimizer: this.#weightOptimizer,
         archOptimizer: this.#archOptimizer,
         gradClip: search.gradClip,
+        archGradClip: search.archGradClip,
         device,
+        random: this.#random,
         trainBatch,
         archBatch: () => toTensors(this.#archBatches.next(), device),
-        loss: (batch, purpose, seen) => batchLoss(this.#lossContext, batch, purpose, seen),
+        loss: (batch, purpose, seen) =>
+          batchLoss({ ...this.#lossContext, epoch: this.epoch }, batch, purpose, seen),
+        evaluating: (fn) => this.supernet.evaluating(fn),
       });
       addStep(this.totals, step.trainLoss, step.trainCorrect, trainBatch.size);
       return step;
@@ -238,7 +254,7 @@ export class Search {
 
   #validateBatch(batch: Batch, totals: Totals): void {
     const { images, labels, size } = toTensors(batch, this.#config.device);
-    const logits = this.supernet.forward(images, this.method.mixture("validation"));
+    const logits = this.supernet.forward(images, this.method.mixture("validation", this.epoch));
     addStep(totals, crossEntropy(logits, labels).item(), topCorrect(logits, labels, 1), size);
   }
 
@@ -274,6 +290,7 @@ export class Search {
       archBatches: this.#archBatches.state(),
       weightSteps: this.#weightOptimizer.steps(),
       archSteps: this.#archOptimizer.steps(),
+      random: this.#random.state(),
       method: this.method.state?.() ?? null,
     };
     return { tensors, state };
@@ -292,6 +309,7 @@ export class Search {
     this.#alphaActivity.restore(part(tensors, "alpha-activity/"));
     this.#weightBatches.restore(saved.weightBatches);
     this.#archBatches.restore(saved.archBatches);
+    this.#random.restore(saved.random);
     this.method.restore?.(saved.method);
     restoreGenerator(tensors, this.#config.device);
     this.epoch = saved.epoch;

@@ -5,11 +5,12 @@
 // the random draws of the virtual step's pass, so that all three are of one and the same function.
 import { type Loss, lossGradient } from "../optim/accumulate.ts";
 import { globalNorm } from "../optim/clip.ts";
+import type { Generator } from "../random/generator.ts";
 import { aten } from "../tensor/aten.ts";
 import { noGrad } from "../tensor/autograd.ts";
-import { generatorState, withDraws } from "../tensor/runtime.ts";
 import { exchange, scope } from "../tensor/scope.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { drawsOf, replaying } from "./draws.ts";
 
 /** The two losses of the bilevel problem, as functions of tensors that the caller owns. */
 export interface BilevelProblem {
@@ -28,6 +29,7 @@ export interface VirtualStep {
   /** ξ, the learning rate of the virtual step; 0 gives the first-order gradient at its price. */
   readonly learningRate: number;
   readonly momentum?: number;
+  readonly nesterov?: boolean;
   readonly weightDecay?: number;
   /** The optimizer's momentum buffer of each weight; undefined before its first step. */
   readonly momentumBuffer?: (index: number) => Tensor | undefined;
@@ -35,6 +37,8 @@ export interface VirtualStep {
   readonly radius?: number;
   /** Device whose random generator the passes draw from. */
   readonly device?: string;
+  /** Another generator that the passes may draw from. */
+  readonly random?: Generator;
 }
 
 /** The gradient for each alpha, and the validation loss at the virtual weights. */
@@ -44,16 +48,15 @@ export interface ArchitectureGradient {
 }
 
 /**
- * ∇α L_V(w′, α) − ξ · ∇²α,w L_T(w, α) · ∇w′ L_V(w′, α), with w′ = w − ξ·(µ·buf + ∇w L_T(w, α) + λ·w).
- * Four passes forward and backward.
+ * ∇α L_V(w′, α) − ξ · ∇²α,w L_T(w, α) · ∇w′ L_V(w′, α), with w′ = w − ξ·(µ·buf + ∇w L_T(w, α) + λ·w); with Nesterov's
+ * look-ahead the gradient counts (1 + µ) times, in both terms, and the buffer µ times more. Four passes forward and back.
  */
 export function unrolledGradient(problem: BilevelProblem, step: VirtualStep): ArchitectureGradient {
   const { weights, alphas } = problem;
-  const { learningRate, radius = 0.01 } = step;
+  const { learningRate, radius = 0.01, momentum = 0, nesterov = false } = step;
   return scope(() =>
     withBuffersRestored(problem.buffers ?? [], () => {
-      const device = step.device ?? "cpu";
-      const draws = generatorState(device);
+      const rewind = drawsOf(step);
       const virtual = virtualWeights(problem, step);
       const { validLoss, direct, v } = withWeights(weights, virtual, () =>
         scope(() => {
@@ -66,13 +69,14 @@ export function unrolledGradient(problem: BilevelProblem, step: VirtualStep): Ar
       if (norm === 0 || learningRate === 0) return { gradients: direct, validLoss };
       const epsilon = radius / norm;
       const [plus, minus] = [epsilon, -epsilon].map((signed) =>
-        withDraws(draws, device, () => alphaGradientAt(problem, shifted(weights, v, signed))),
+        replaying(rewind, step, () => alphaGradientAt(problem, shifted(weights, v, signed))),
       );
       const gradients = noGrad(() =>
         direct.map((a, i) => {
           const [p, m] = [plus[i], minus[i]];
           if (!p || !m) return a;
-          const implicit = p.sub(m).mul(-learningRate / (2 * epsilon));
+          const rate = nesterov ? learningRate * (1 + momentum) : learningRate;
+          const implicit = p.sub(m).mul(-rate / (2 * epsilon));
           return a ? a.add(implicit) : implicit;
         }),
       );
@@ -83,16 +87,16 @@ export function unrolledGradient(problem: BilevelProblem, step: VirtualStep): Ar
 
 /** w′ for every weight. */
 function virtualWeights({ weights, trainLoss }: BilevelProblem, step: VirtualStep): Tensor[] {
-  const { learningRate, momentum = 0, weightDecay = 0, momentumBuffer } = step;
+  const { learningRate, momentum = 0, nesterov = false, weightDecay = 0, momentumBuffer } = step;
   return scope(() => {
     const { gradients } = lossGradient(trainLoss, weights);
     return noGrad(() =>
       weights.map((w, i) => {
-        const buffer = momentumBuffer?.(i);
-        const terms = [gradients[i], buffer?.mul(momentum), w.mul(weightDecay)].filter(
-          (term) => term !== undefined,
-        );
-        return w.sub(terms.reduce((a, b) => a.add(b)).mul(learningRate));
+        const buffer = momentumBuffer?.(i)?.mul(momentum);
+        const terms = [gradients[i], w.mul(weightDecay), buffer].filter((term) => term !== undefined);
+        const moved = terms.reduce((a, b) => a.add(b)); // the momentum buffer after the step
+        const ahead = nesterov ? moved.mul(1 + momentum).sub(buffer ?? 0) : moved;
+        return w.sub(ahead.mul(learningRate));
       }),
     );
   });

@@ -190,7 +190,7 @@ export function cellPlaces({
 }
 
 /** The edges of a cell in their published order, each with the state it starts from. */
-function edgesOf(nodes: number): { edge: number; source: number }[] {
+export function edgesOf(nodes: number): { edge: number; source: number }[] {
   const edges: { edge: number; source: number }[] = [];
   for (let node = 0; node < nodes; node++) {
     for (let source = 0; source < node + 2; source++) edges.push({ edge: edges.length, source });

@@ -149,7 +149,7 @@ test("killed or interrupted while data are fetched, nothing is begun and the sam
     /before the run began\. Start it with:\n {2}node \S+ run --preset quick --data-name mnist --name 'it'\\''s'\n$/,
   );
   assert.deepEqual(left(), []);
-  assert.equal(existsSync(join(folder, "runs")), false);
+  assert.deepEqual(readdirSync(join(folder, "runs")), []);
 });
 
 test("a run in use by a live process is refused, and so is a second run into its folder", async () => {

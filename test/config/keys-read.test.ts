@@ -5,16 +5,16 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
-import { configKeys } from "../../src/config/keys.ts";
+import { configKeys, optionKeys } from "../../src/config/keys.ts";
 
 const root = fileURLToPath(new URL("../../../", import.meta.url));
 
 test("every configuration key is read by the code that it configures", () => {
   const read = keysRead();
   assert.deepEqual(
-    configKeys().flatMap(({ path }) => (read.has(path) ? [] : [path])),
+    [...configKeys(), ...optionKeys()].flatMap(({ path }) => (read.has(path) ? [] : [path])),
     [],
-    "keys that nothing outside src/config reads",
+    "keys that nothing outside src/config and src/methods reads",
   );
 });
 
@@ -30,6 +30,11 @@ function keysRead(): Set<string> {
   });
   const checker = program.getTypeChecker();
   const declared = declarations(program, `${root}src/config/schema.ts`);
+  for (const file of ts.sys.readDirectory(`${root}src/methods`, [".ts"])) {
+    for (const node of optionDeclarations(program, file)) {
+      declared.set(node, `search.options.${node.name.getText()}`);
+    }
+  }
   const read = new Set<string>();
 
   const note = (symbol: ts.Symbol | undefined) => {
@@ -47,8 +52,10 @@ function keysRead(): Set<string> {
     ts.forEachChild(node, visit);
   };
   for (const file of program.getSourceFiles()) {
-    if (file.fileName.startsWith(`${root}src/`) && !file.fileName.startsWith(`${root}src/config/`))
-      visit(file);
+    const declares = ["config", "methods"].some((folder) =>
+      file.fileName.startsWith(`${root}src/${folder}/`),
+    );
+    if (file.fileName.startsWith(`${root}src/`) && !declares) visit(file);
   }
   return read;
 }
@@ -69,5 +76,21 @@ function declarations(program: ts.Program, schema: string): Map<ts.Node, string>
       }
     }
   }
+  return found;
+}
+
+/** The `name: z…` lines of a method's file. An option that two methods share stands for both. */
+function optionDeclarations(program: ts.Program, file: string): ts.PropertyAssignment[] {
+  const found: ts.PropertyAssignment[] = [];
+  const names = new Set(optionKeys().map(({ path }) => path.slice(path.lastIndexOf(".") + 1)));
+  const visit = (node: ts.Node): void => {
+    const isSchema =
+      ts.isPropertyAssignment(node) &&
+      /^z\s*\./.test(node.initializer.getText()) &&
+      names.has(node.name.getText());
+    if (isSchema) found.push(node);
+    ts.forEachChild(node, visit);
+  };
+  visit(program.getSourceFile(file)!);
   return found;
 }

@@ -3,9 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { configFlags } from "../../src/config/flags.ts";
 import { formatConfig } from "../../src/config/format.ts";
-import { configKey, configKeys, configSections } from "../../src/config/keys.ts";
+import { configKey, configKeys, configSections, optionKeys } from "../../src/config/keys.ts";
 import { resolveConfig } from "../../src/config/load.ts";
-import { PRESETS } from "../../src/config/presets.ts";
+import { allPresets } from "../../src/config/presets.ts";
 
 test("every key has a description, an expectation and its default from the schema", () => {
   const defaults = resolveConfig({});
@@ -36,7 +36,9 @@ test("flags are spelled after their keys, each once", () => {
   assert.ok(usages.includes("--search-batch-size <integer>"));
   assert.ok(usages.includes("--train-auxiliary <true|false>"));
   assert.ok(usages.includes("--search-order <first|second|joint|alternating>"));
-  assert.equal(new Set(usages).size, configKeys().length);
+  const options = new Set(optionKeys().map(({ path }) => path));
+  assert.equal(usages.length, configKeys().length + options.size);
+  assert.equal(new Set(usages).size, usages.length);
 });
 
 test("any value of every key survives the way through its flag", () => {
@@ -47,7 +49,8 @@ test("any value of every key survives the way through its flag", () => {
 });
 
 test("every preset is a valid configuration", () => {
-  for (const { name, description } of Object.values(PRESETS)) {
+  for (const [key, { name, description }] of Object.entries(allPresets())) {
+    assert.equal(name, key);
     assert.notEqual(description, "");
     assert.equal(resolveConfig({ preset: name }).space.nodes, 4);
   }

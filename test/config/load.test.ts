@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { after, test } from "node:test";
 import { formatConfig } from "../../src/config/format.ts";
 import { resolveConfig } from "../../src/config/load.ts";
+import { allPresets } from "../../src/config/presets.ts";
 import { UserError } from "../../src/errors.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "darts-config-"));
@@ -189,7 +190,7 @@ test("--set and flags quote what was typed", () => {
 test("an unknown preset names the nearest and all of them", () => {
   assert.equal(
     mistake(() => resolveConfig({ preset: "quik" })),
-    'Unknown preset "quik"; expected one of: quick, paper, code, imagenet, imagenet-pc-darts. Did you mean quick?',
+    `Unknown preset "quik"; expected one of: ${Object.keys(allPresets()).join(", ")}. Did you mean quick?`,
   );
   assert.match(
     mistake(() => resolveConfig({ preset: "toString" })),

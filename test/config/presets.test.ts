@@ -10,11 +10,16 @@ import { PRESETS } from "../../src/config/presets.ts";
 const OURS = [
   "device",
   "memoryLimit",
+  "plugin",
   "checkpointSeconds",
   "threads",
   "kernels",
   "data.path",
   "data.imageSize",
+  "data.imageWidth",
+  "data.channels",
+  "data.testShare",
+  "data.splitSeed",
   "search.trainImages",
   "train.randomCells",
 ];

@@ -99,7 +99,7 @@ test("an operation that no plugin has added is an error in configurations and in
   const config = darts(["search", "--config", "tiny.yaml"]);
   assert.match(
     config.stderr,
-    /tiny\.yaml:4: space\.primitives\[1\]: .*got the text "bottleneck_3x3"\. .*--plugin FILE/,
+    /tiny\.yaml:4:58: space\.primitives\[1\]: .*got the text "bottleneck_3x3"\. .*--plugin FILE/,
   );
   const edge = "('bottleneck_3x3', 0), ('bottleneck_3x3', 1)";
   const genotype = darts(["show", `Genotype(normal=[${edge}], reduce=[${edge}])`]);
@@ -185,11 +185,11 @@ const BAD_OPERATIONS: Record<string, [create: string, message: RegExp]> = {
   "that makes no layer": ["() => 3", /The operation own: create returned number, expected a Layer/],
   "that keeps the size at stride 2": [
     "() => new Identity()",
-    /The operation own, stride 2, on \[8, 4, 16, 16\] gives \[8, 4, 16, 16\], expected \[8, 4, 8, 8\]/,
+    /The operation own, stride 2, on \[\d, 4, 16, 16\] gives \[\d, 4, 16, 16\], expected \[\d, 4, 8, 8\]/,
   ],
   "that fails": [
     "(c, stride) => new Conv2d(c + 1, c, 1, { stride })",
-    /The operation own, stride 1, on \[8, 2, 16, 16\] fails: .*channels/,
+    /The operation own, stride 1, on \[\d, 2, 16, 16\] fails: .*channels/,
   ],
 };
 

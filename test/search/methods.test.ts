@@ -1,196 +1,268 @@
-// The contract that every search method keeps, for every order of steps: a new method needs no new test.
+// The contract that every search method keeps, for every order of steps that it defines, on the fused kernels where
+// they cover its cells and on libtorch's operators: a new method needs no new test.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import type { Config } from "../../src/config/schema.ts";
 import { checkGenotype } from "../../src/genotype/parse.ts";
+import type { MethodDeclaration, Order } from "../../src/methods/declaration.ts";
+import { declaredMethods } from "../../src/methods/table.ts";
+import type { SGD } from "../../src/optim/sgd.ts";
 import { loadCheckpoint, saveCheckpoint } from "../../src/run/checkpoint.ts";
-import { METHODS } from "../../src/search/methods.ts";
 import { Search } from "../../src/search/search.ts";
 import { noGrad } from "../../src/tensor/autograd.ts";
 import { liveTensors, seed } from "../../src/tensor/runtime.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { full } from "../../src/tensor/tensor.ts";
+import { assertClose } from "../support/assert-close.ts";
 import { counted } from "../support/leak-free.ts";
 import { fingerprint, fingerprintOf, toyConfig, toyDataset } from "../support/toy-problem.ts";
 
-const ORDERS: readonly Config["search"]["order"][] = ["first", "second", "joint", "alternating"];
 const BILEVEL = ["first", "second"];
+/** Methods whose passes mix by samples. */
+const SAMPLED = ["gdas", "snas"];
+/** Methods that may leave an edge without an operation. */
+const MAY_KEEP_NONE = ["snas"];
+/** What a method needs beside the settings of the toy: PC-DARTS, channels that its share divides. */
+const NEEDS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  "pc-darts": { "search.channels": 4, "search.options.partialChannels": 2 },
+};
 const dataset = toyDataset();
 const folder = mkdtempSync(join(tmpdir(), "darts-methods-"));
 after(() => rmSync(folder, { recursive: true }));
 
-for (const method of Object.keys(METHODS)) {
-  for (const order of ORDERS) {
-    const start = (settings: Readonly<Record<string, unknown>> = {}) =>
-      new Search(toyConfig({ "search.method": method, "search.order": order, ...settings }), dataset);
-    const contract = (sentence: string, body: () => void) =>
-      test(`${method}, ${order}: ${sentence}`, counted(body));
+for (const { name: method, orders } of declaredMethods()) {
+  for (const order of orders)
+    for (const kernels of ["auto", "composite"]) keepsContract(method, order, kernels);
+}
 
-    contract("every alpha moves, and the derived genotype is valid and without none", () => {
-      using search = start();
-      const before = search.method.alphaRows();
-      for (let i = 0; i < 3; i++) search.runStep();
-      const moved = search.method.alphaRows();
-      for (const cell of ["normal", "reduce"] as const) {
-        for (const [edge, row] of moved[cell].entries())
-          for (const [k, alpha] of row.entries()) assert.notEqual(alpha, before[cell][edge]![k], cell);
-      }
-      const genotype = search.method.derive();
-      assert.deepEqual(checkGenotype(genotype), genotype);
-      assert.equal([...genotype.normal, ...genotype.reduce].length, 8, "two edges for each of two nodes");
-      assert.ok(![...genotype.normal, ...genotype.reduce].some(([op]) => op === "none"));
-    });
-
-    contract("none is not derived even where its alpha is by far the largest", () => {
-      using search = start();
-      noGrad(() => {
-        for (const alpha of search.method.alphas.values()) {
-          const [edges, ops] = alpha.shape as [number, number];
-          using values = full([edges, ops], 0);
-          using none = values.select(1, 0);
-          using large = full([edges], 100);
-          none.copy_(large);
-          alpha.copy_(values);
-        }
-      });
-      const { normal, reduce } = search.method.derive();
-      assert.ok(![...normal, ...reduce].some(([op]) => op === "none"));
-    });
-
-    contract("a checkpoint taken within an epoch is continued to the very same bytes", () => {
-      const path = join(folder, `${method}-${order}.safetensors`);
-      using search = start();
-      search.runStep();
-      search.runStep();
-      scope(() => saveCheckpoint(path, search.snapshot()));
-      const expected = goOn(search);
-
-      seed(987654);
-      using resumed = start();
-      scope(() => resumed.restore(loadCheckpoint(path)));
-      assert.deepEqual(goOn(resumed), expected);
-    });
-
-    contract("the same seed gives the same bytes, another seed gives others", () => {
-      const bytes = [2, 2, 3].map((number) => {
-        using search = start({ seed: number });
-        return search.runStep() && search.runStep() && fingerprint(search);
-      });
-      assert.deepEqual(bytes[1], bytes[0]);
-      const differs = (prefix: string) =>
-        Object.keys(bytes[0]!).some((name) => name.startsWith(prefix) && bytes[0]![name] !== bytes[2]![name]);
-      for (const part of ["weights/", "alphas/", "weight-optimizer/", "arch-optimizer/"])
-        assert.ok(differs(part), part);
-    });
-
-    contract("30 steps leave as many tensors alive as the first, and dispose leaves none", () => {
-      using search = start({ "search.epochs": 40 });
-      search.runStep();
-      const alive = liveTensors();
-      for (let i = 1; i < 30; i++) {
-        if (search.step === search.stepsPerEpoch) search.endEpoch(search.validate());
-        search.runStep();
-      }
-      assert.equal(liveTensors(), alive);
-    });
-
-    contract("the loss of the weights falls on images that can be told apart", () => {
-      using search = start({ "search.batchSize": 16, "search.epochs": 20, "data.cropPadding": 0 });
-      const losses: number[] = [];
-      for (let epoch = 0; epoch < 12; epoch++) {
-        while (search.step < search.stepsPerEpoch) losses.push(search.runStep().trainLoss);
-        search.endEpoch(undefined);
-      }
-      const mean = (values: readonly number[]) => values.reduce((a, b) => a + b) / values.length;
-      const [first, last] = [mean(losses.slice(0, 3)), mean(losses.slice(-3))];
-      assert.ok(last < 0.8 * first, `the loss went from ${first} to ${last}`);
-    });
-
-    contract("archFromEpoch leaves the alphas alone before that epoch and moves them from it on", () => {
-      using search = start({ "search.archFromEpoch": 1 });
-      const before = fingerprintOf(search, "alphas/");
-      while (search.step < search.stepsPerEpoch) assert.equal(search.runStep().archLoss, undefined);
-      assert.deepEqual(fingerprintOf(search, "alphas/"), before);
-      search.endEpoch(search.validate());
-      assert.ok(Number.isFinite(search.runStep().archLoss));
-      assert.notDeepEqual(fingerprintOf(search, "alphas/"), before);
-    });
-
-    contract(
-      "the weights move by the epoch's learning rate: not at all where the schedule ends at zero",
-      () => {
-        using search = start({ "search.epochs": 1, "search.learningRateMin": 0 });
-        const weights = () => [...search.supernet.namedParameters()].map(([, weight]) => weight.toArray());
-        search.runStep();
-        const moved = weights();
-        search.endEpoch(undefined);
-        search.runStep();
-        assert.deepEqual(weights(), moved);
-      },
+for (const { name, orders, refusals = {} } of declaredMethods() as readonly MethodDeclaration[]) {
+  test(`${name}: an order that it does not define is refused with the reason and with those that it has`, () => {
+    const others = (["first", "second", "joint", "alternating"] as const).filter(
+      (order) => !orders.includes(order),
     );
-
-    contract("a loss that is no number stops the search with its step and epoch", () => {
-      using search = start({
-        "search.learningRate": 1e30,
-        "search.learningRateMin": 1e30,
-        "search.gradClip": 0,
+    assert.deepEqual(Object.keys(refusals).sort(), others.sort());
+    for (const order of others) {
+      assert.throws(() => toyConfig({ ...NEEDS[name], "search.method": name, "search.order": order }), {
+        name: "UserError",
+        message: `--search-order ${order}: search.order is ${order}, which ${name} does not define: ${refusals[order]}. It has: ${orders.join(", ")}.`,
       });
-      const message =
-        /diverged: the loss or its gradient is (NaN|-?Infinity) at step \d of epoch 1, .*search\.learningRate/;
-      assert.throws(
-        () => {
-          while (search.step < 4) search.runStep();
-        },
-        { name: "UserError", message },
-      );
-    });
-
-    if (!BILEVEL.includes(order)) {
-      contract("there is no validation, because every image trains the weights", () => {
-        using search = start();
-        assert.equal(search.validate(), undefined);
-        assert.equal(search.stepsPerEpoch, dataset.train.count / 4);
-      });
-      continue;
     }
+  });
+}
 
-    contract("moving the alphas leaves the weights as they were, to the bit", () => {
-      using search = start();
-      search.runStep(); // from here on there is momentum
-      const before = fingerprintOf(search, "weights/");
-      const isBuffer = (name: string) => /running_|num_batches/.test(name);
-      const seen = watchArchitectureStep(search, () => fingerprintOf(search, "weights/"));
-      search.runStep();
-      const [afterwards] = seen;
-      assert.ok(afterwards, "the alphas were moved");
-      for (const [name, bytes] of Object.entries(before)) {
-        // As published: the first-order pass is an ordinary one, and running statistics take part in it.
-        if (order === "first" && isBuffer(name)) continue;
-        assert.equal(afterwards[name], bytes, name);
+/** A search on the toy, in a method's own way. */
+function begin(method: string, settings: Readonly<Record<string, unknown>>): Search {
+  return new Search(toyConfig({ "search.method": method, ...NEEDS[method], ...settings }), dataset);
+}
+
+for (const { name, orders } of declaredMethods()) {
+  test(
+    `${name}: fused and composite kernels make the same steps`,
+    counted(() => {
+      for (const order of orders) {
+        const [auto, composite] = ["auto", "composite"].map((kernels) => {
+          using search = begin(name, { kernels, "search.order": order });
+          const losses = [search.runStep(), search.runStep()].map(({ trainLoss }) => trainLoss);
+          const { normal, reduce } = search.method.alphaRows();
+          return { losses, alphas: [...normal, ...reduce].flat() };
+        });
+        assertClose(auto!.losses, composite!.losses, 1e-4, `${order}: losses`);
+        // Adam's first steps are signs, and on the second-order path differences of small numbers: most must agree.
+        const differing = auto!.alphas.filter((alpha, i) => Math.abs(alpha - composite!.alphas[i]!) > 1e-3);
+        assert.ok(
+          differing.length <= auto!.alphas.length / 20,
+          `${order}: ${differing.length} alphas differ`,
+        );
+      }
+    }),
+  );
+}
+
+function keepsContract(method: string, order: Order, kernels: string): void {
+  const start = (settings: Readonly<Record<string, unknown>> = {}) =>
+    begin(method, { "search.order": order, kernels, ...settings });
+  const contract = (sentence: string, body: () => void) =>
+    test(`${method}, ${order}, ${kernels}: ${sentence}`, counted(body));
+
+  contract("every alpha moves by its gradient, and the derived genotype is valid", () => {
+    using search = start({ "search.archWeightDecay": 0 });
+    const before = [...search.method.alphas.values()].map((alpha) => alpha.toNumbers());
+    for (let i = 0; i < 8; i++) search.runStep();
+    for (const [i, [name, alpha]] of [...search.method.alphas].entries())
+      for (const [k, value] of alpha.toNumbers().entries()) assert.notEqual(value, before[i]![k], name);
+    const { normal, reduce } = search.method.alphaRows();
+    assert.deepEqual([normal.length, reduce.length, normal[0]!.length], [5, 5, 8]);
+    const hasBetas = [...search.method.alphas.keys()].some((name) => name.startsWith("betas"));
+    assert.equal(
+      search.method.edgeLogits !== undefined,
+      hasBetas,
+      "logits of edges are logged if there are any",
+    );
+    const genotype = search.method.derive();
+    assert.deepEqual(checkGenotype(genotype), genotype);
+    assert.equal([...genotype.normal, ...genotype.reduce].length, 8, "two edges for each of two nodes");
+    const none = [...genotype.normal, ...genotype.reduce].filter(([op]) => op === "none");
+    assert.ok(none.length === 0 || MAY_KEEP_NONE.includes(method));
+  });
+
+  contract("where none is by far the largest it is derived only if the method's rule says so", () => {
+    using search = start();
+    noGrad(() => {
+      for (const alpha of search.method.alphas.values()) {
+        const [edges, ops] = alpha.shape as [number, number | undefined];
+        if (ops === undefined) continue; // logits of edges
+        using values = full([edges, ops], 0);
+        using none = values.select(1, 0);
+        using large = full([edges], 100);
+        none.copy_(large);
+        alpha.copy_(values);
       }
     });
+    const { normal, reduce } = search.method.derive();
+    const kept = [...normal, ...reduce].filter(([op]) => op === "none").length;
+    assert.equal(kept, MAY_KEEP_NONE.includes(method) ? 8 : 0);
+  });
 
-    contract(
-      "validation uses running statistics, changes nothing, and training goes on in training mode",
+  contract("a checkpoint taken within an epoch is continued to the very same bytes", () => {
+    const path = join(folder, `${method}-${order}-${kernels}.safetensors`);
+    using search = start();
+    search.runStep();
+    search.runStep();
+    scope(() => saveCheckpoint(path, search.snapshot()));
+    const expected = goOn(search);
+
+    seed(987654);
+    using resumed = start();
+    scope(() => resumed.restore(loadCheckpoint(path)));
+    assert.deepEqual(goOn(resumed), expected);
+  });
+
+  contract("the same seed gives the same bytes, another seed gives others", () => {
+    const bytes = [2, 2, 3].map((number) => {
+      using search = start({ seed: number });
+      return search.runStep() && search.runStep() && fingerprint(search);
+    });
+    assert.deepEqual(bytes[1], bytes[0]);
+    const differs = (prefix: string) =>
+      Object.keys(bytes[0]!).some((name) => name.startsWith(prefix) && bytes[0]![name] !== bytes[2]![name]);
+    for (const part of ["weights/", "alphas/", "weight-optimizer/", "arch-optimizer/"])
+      assert.ok(differs(part), part);
+  });
+
+  contract("30 steps leave as many tensors alive as the first, and dispose leaves none", () => {
+    using search = start({ "search.epochs": 40 });
+    search.runStep();
+    // A sampled operation has no momentum before it is first drawn, so what a checkpoint holds is counted apart.
+    const others = () => scope(() => liveTensors() - search.snapshot().tensors.size);
+    const alive = others();
+    for (let i = 1; i < 30; i++) {
+      if (search.step === search.stepsPerEpoch) search.endEpoch(search.validate());
+      search.runStep();
+    }
+    assert.equal(others(), alive);
+  });
+  if (kernels === "composite") return;
+
+  contract("the loss of the weights falls on images that can be told apart", () => {
+    const sampled = SAMPLED.includes(method);
+    // Of a sampled method each step trains another network: it needs more of them, and means over more of them.
+    const epochs = sampled ? 60 : 12;
+    using search = start({
+      "search.batchSize": 16,
+      "search.epochs": Math.round((5 / 3) * epochs),
+      "search.learningRate": sampled ? 0.05 : 0.025,
+      "data.cropPadding": 0,
+    });
+    const losses: number[] = [];
+    for (let epoch = 0; epoch < epochs; epoch++) {
+      while (search.step < search.stepsPerEpoch) losses.push(search.runStep().trainLoss);
+      search.endEpoch(undefined);
+    }
+    const mean = (values: readonly number[]) => values.reduce((a, b) => a + b) / values.length;
+    const quarter = epochs / 4;
+    const [first, last] = [mean(losses.slice(0, quarter)), mean(losses.slice(-quarter))];
+    assert.ok(last < (sampled ? 0.9 : 0.8) * first, `the loss went from ${first} to ${last}`);
+  });
+
+  contract("archFromEpoch leaves the alphas alone before that epoch and moves them from it on", () => {
+    using search = start({ "search.archFromEpoch": 1 });
+    const before = fingerprintOf(search, "alphas/");
+    while (search.step < search.stepsPerEpoch) assert.equal(search.runStep().archLoss, undefined);
+    assert.deepEqual(fingerprintOf(search, "alphas/"), before);
+    search.endEpoch(search.validate());
+    assert.ok(Number.isFinite(search.runStep().archLoss));
+    assert.notDeepEqual(fingerprintOf(search, "alphas/"), before);
+  });
+
+  contract(
+    "the weights move by the epoch's learning rate: not at all where the schedule ends at zero",
+    () => {
+      using search = start({ "search.epochs": 1, "search.learningRateMin": 0 });
+      const weights = () => [...search.supernet.namedParameters()].map(([, weight]) => weight.toArray());
+      search.runStep();
+      const moved = weights();
+      search.endEpoch(undefined);
+      search.runStep();
+      assert.deepEqual(weights(), moved);
+    },
+  );
+
+  contract("a loss that is no number stops the search with its step and epoch", () => {
+    using search = start({
+      "search.learningRate": 1e30,
+      "search.learningRateMin": 1e30,
+      "search.gradClip": 0,
+    });
+    const message =
+      /diverged: the loss or its gradient is (NaN|-?Infinity) at step \d of epoch 1, .*search\.learningRate/;
+    assert.throws(
       () => {
-        using search = start();
-        search.runStep();
-        const before = fingerprint(search);
-        const first = search.validate()!;
-        assert.ok(first.accuracy >= 0 && first.accuracy <= 1);
-        assert.deepEqual(search.validate(), first);
-        assert.deepEqual(fingerprint(search), before);
-        for (const module of search.supernet.modules()) assert.equal(module.training, true);
-        const [, mean] = [...search.supernet.namedBuffers()].find(([name]) => name.endsWith("running_mean"))!;
-        using shifted = full(mean.shape, 3);
-        mean.copy_(shifted);
-        assert.notEqual(search.validate()!.loss, first.loss);
+        while (search.step < 4) search.runStep();
       },
+      { name: "UserError", message },
     );
+  });
+
+  if (!BILEVEL.includes(order)) {
+    contract("there is no validation, because every image trains the weights", () => {
+      using search = start();
+      assert.equal(search.validate(), undefined);
+      assert.equal(search.stepsPerEpoch, dataset.train.count / 4);
+    });
+    return;
   }
+
+  contract("moving the alphas leaves the weights as they were, to the bit", () => {
+    using search = start();
+    search.runStep(); // from here on there is momentum
+    const isBuffer = (name: string) => /running_|num_batches/.test(name);
+    const [before, afterwards] = aroundArchitectureStep(search, () => fingerprintOf(search, "weights/"));
+    for (const [name, bytes] of Object.entries(before)) {
+      // As published: the first-order pass is an ordinary one, and running statistics take part in it.
+      if (order === "first" && isBuffer(name)) continue;
+      assert.equal(afterwards[name], bytes, name);
+    }
+  });
+
+  contract(
+    "validation uses running statistics, changes nothing, and training goes on in training mode",
+    () => {
+      using search = start();
+      search.runStep();
+      const before = fingerprint(search);
+      const first = search.validate()!;
+      assert.ok(first.accuracy >= 0 && first.accuracy <= 1);
+      assert.deepEqual(search.validate(), first);
+      assert.deepEqual(fingerprint(search), before);
+      for (const module of search.supernet.modules()) assert.equal(module.training, true);
+      const [, mean] = [...search.supernet.namedBuffers()].find(([name]) => name.endsWith("running_mean"))!;
+      using shifted = full(mean.shape, 3);
+      mean.copy_(shifted);
+      assert.notEqual(search.validate()!.loss, first.loss);
+    },
+  );
 }
 
 /** The rest of this epoch and half of the next: every loss on the way, and the bytes at its end. */
@@ -203,21 +275,35 @@ function goOn(search: Search): unknown {
   return { losses, bytes: fingerprint(search), genotype: search.method.derive() };
 }
 
-/** Has `look` called whenever the alphas have just been moved; its results, in order. */
-function watchArchitectureStep<T>(search: Search, look: () => T): T[] {
-  const seen: T[] = [];
+/** Makes a step; what `look` sees before the alphas' part of it (when the weights' part, if it comes first, is done), and after. */
+function aroundArchitectureStep<T>(search: Search, look: () => T): [before: T, after: T] {
+  let before = look();
+  let after: T | undefined;
   const { step } = search.method;
-  search.method.step = (given) =>
-    step({
-      ...given,
-      archOptimizer: Object.create(given.archOptimizer, {
-        step: {
-          value(gradients: Parameters<typeof given.archOptimizer.step>[0]) {
-            given.archOptimizer.step(gradients);
-            seen.push(look());
-          },
+  search.method.step = (given) => {
+    const watch = <O extends SGD | typeof given.archOptimizer>(optimizer: O, then: () => void): O =>
+      new Proxy(optimizer, {
+        get(target, name) {
+          const value: unknown = Reflect.get(target, name, target);
+          if (typeof value !== "function") return value;
+          return (...parameters: unknown[]) => {
+            const result: unknown = value.apply(target, parameters);
+            if (name === "step") then();
+            return result;
+          };
         },
+      });
+    return step({
+      ...given,
+      weightOptimizer: watch(given.weightOptimizer, () => {
+        if (after === undefined) before = look();
+      }),
+      archOptimizer: watch(given.archOptimizer, () => {
+        after = look();
       }),
     });
-  return seen;
+  };
+  search.runStep();
+  assert.ok(after, "the alphas were moved");
+  return [before, after];
 }

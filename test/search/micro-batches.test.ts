@@ -5,6 +5,7 @@ import { microBatches, type TensorBatch } from "../../src/data/batch-tensors.ts"
 import { parseGenotype } from "../../src/genotype/parse.ts";
 import { lossGradient } from "../../src/optim/accumulate.ts";
 import { SGD } from "../../src/optim/sgd.ts";
+import { createGenerator, type Generator } from "../../src/random/generator.ts";
 import { batchLoss } from "../../src/search/batch-loss.ts";
 import { gumbelNoise } from "../../src/search/concrete.ts";
 import { Search } from "../../src/search/search.ts";
@@ -13,7 +14,7 @@ import { Network } from "../../src/space/network.ts";
 import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
 import { Supernet } from "../../src/space/supernet.ts";
 import { aten } from "../../src/tensor/aten.ts";
-import { generatorState, seed } from "../../src/tensor/runtime.ts";
+import { seed } from "../../src/tensor/runtime.ts";
 import { Parameter, randn, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { objectiveGradient } from "../../src/train/objective.ts";
 import { assertAllClose, assertClose } from "../support/assert-close.ts";
@@ -54,8 +55,8 @@ function evaluated() {
 }
 
 /** A mixture that samples, so that parts which drew anew would differ. */
-const sampled = ([normal, reduce]: readonly [Tensor, Tensor]) => {
-  const mix = (alpha: Tensor) => ({ operations: alpha.add(gumbelNoise(alpha)).softmax(1) });
+const sampled = ([normal, reduce]: readonly [Tensor, Tensor], random: Generator) => {
+  const mix = (alpha: Tensor) => ({ operations: alpha.add(gumbelNoise(alpha, random)).softmax(1) });
   return { mixture: () => ({ normal: mix(normal), reduce: mix(reduce) }) };
 };
 
@@ -97,15 +98,16 @@ for (const microBatch of [1, 3, 4]) {
       const whole = batch(7);
       const inputs = [...net.alphas, ...net.supernet.parameters()];
       const results = [null, microBatch].map((size) => {
-        seed(5);
-        const context = { ...net, method: sampled(net.alphas), device: "cpu", microBatch: size };
+        const random = createGenerator(5);
+        const method = sampled(net.alphas, random);
+        const context = { ...net, method, device: "cpu", random, microBatch: size, epoch: 0 };
         let images = 0;
         const loss = batchLoss(context, whole, "weights", (logits) => {
           images += logits.shape[0]!;
         });
         const found = lossGradient(loss, inputs);
         assert.equal(images, 7);
-        return { ...found, draws: Buffer.from(generatorState()) };
+        return { ...found, draws: random.state() };
       });
       const [one, many] = results as [(typeof results)[0], (typeof results)[0]];
       assertClose(many.value, one.value, TOLERANCE, "loss");
@@ -120,8 +122,9 @@ for (const microBatch of [1, 3, 4]) {
       using net = evaluated();
       const [train, valid] = [batch(7), batch(7)];
       const results = [null, microBatch].map((size) => {
-        seed(5);
-        const context = { ...net, method: sampled(net.alphas), device: "cpu", microBatch: size };
+        const random = createGenerator(5);
+        const method = sampled(net.alphas, random);
+        const context = { ...net, method, device: "cpu", random, microBatch: size, epoch: 0 };
         return unrolledGradient(
           {
             weights: net.supernet.parameters(),
@@ -130,7 +133,7 @@ for (const microBatch of [1, 3, 4]) {
             trainLoss: batchLoss(context, train, "architecture"),
             validLoss: batchLoss(context, valid, "architecture"),
           },
-          { learningRate: 0.1, momentum: 0.9, weightDecay: 1e-3 },
+          { learningRate: 0.1, momentum: 0.9, weightDecay: 1e-3, random },
         );
       });
       const [one, many] = results as [(typeof results)[0], (typeof results)[0]];

@@ -1,6 +1,7 @@
 // The formulas that search methods are made of, on tensors, with known numbers: softmax mixture, Gumbel softmax.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createGenerator } from "../../src/random/generator.ts";
 import {
   concreteLogDensity,
   concreteSample,
@@ -9,7 +10,6 @@ import {
 } from "../../src/search/concrete.ts";
 import { aten } from "../../src/tensor/aten.ts";
 import { grad } from "../../src/tensor/autograd.ts";
-import { seed } from "../../src/tensor/runtime.ts";
 import { Parameter, tensor, zeros } from "../../src/tensor/tensor.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { leakFree } from "../support/leak-free.ts";
@@ -75,9 +75,8 @@ for (const temperature of [0.1, 1, 10]) {
   test(
     `at temperature ${temperature} each candidate is drawn as often as its softmax says`,
     leakFree(() => {
-      seed(5);
       const draws = 100_000;
-      const noise = gumbelNoise(zeros([draws, 3], float64));
+      const noise = gumbelNoise(zeros([draws, 3], float64), createGenerator(5));
       const hard = straightThrough(concreteSample(vector(LOGITS), noise, temperature));
       const chosen = aten.argmax.default(hard, 1);
       const shares = [0, 1, 2].map((k) => aten.eq.Scalar(chosen, k).sum().item() / draws);

@@ -8,6 +8,8 @@ import { Adam } from "../../src/optim/adam.ts";
 import { globalNorm } from "../../src/optim/clip.ts";
 import type { Gradients } from "../../src/optim/optimizer.ts";
 import { SGD } from "../../src/optim/sgd.ts";
+import { createGenerator } from "../../src/random/generator.ts";
+import { softmaxMixture } from "../../src/search/alphas.ts";
 import { batchLoss } from "../../src/search/batch-loss.ts";
 import { dartsStep } from "../../src/search/darts.ts";
 import type { MethodContext, SearchStep } from "../../src/search/method.ts";
@@ -67,11 +69,9 @@ function start() {
     betas: settings.archBetas,
     weightDecay: settings.archWeightDecay,
   });
-  const mixture = () => ({
-    normal: { operations: normal.softmax(1) },
-    reduce: { operations: reduce.softmax(1) },
-  });
-  const context = { supernet: net, method: { mixture }, device: "cpu", microBatch: null };
+  const random = createGenerator(0);
+  const method = { mixture: () => softmaxMixture({ normal, reduce }) };
+  const context = { supernet: net, method, device: "cpu", random, microBatch: null, epoch: 0 };
   const step = (train: string, arch: string): SearchStep => ({
     epoch: 0,
     weights: net.parameters(),
@@ -80,10 +80,13 @@ function start() {
     weightOptimizer,
     archOptimizer,
     gradClip: settings.gradClip,
+    archGradClip: 0,
     device: "cpu",
+    random,
     trainBatch: batch(train),
     archBatch: () => batch(arch),
     loss: (images, purpose, seen) => batchLoss(context, images, purpose, seen),
+    evaluating: (fn) => net.evaluating(fn),
   });
   const parts = { net, alphas, weightOptimizer, archOptimizer, step };
   return disposing(parts, net, weightOptimizer, archOptimizer, ...alphas);

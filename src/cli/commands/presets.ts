@@ -19,8 +19,12 @@ export const presets: Command = {
 };
 
 async function list() {
-  const { PRESETS } = await import("../../config/presets.ts");
-  const rows = Object.values(PRESETS).map(({ name, description }) => ({ name, description }));
+  const { allPresets } = await import("../../config/presets.ts");
+  const rows = Object.values(allPresets()).map(({ name, description, source, notes }) => ({
+    name,
+    description,
+    ...(source && { source, notes }),
+  }));
   const width = Math.max(...rows.map(({ name }) => name.length));
   return {
     json: { presets: rows },
@@ -34,13 +38,18 @@ async function print(name: string) {
     import("../../config/load.ts"),
     import("../../config/format.ts"),
   ]);
-  const { description, sources } = findPreset(name);
+  const { description, sources, source, notes = [] } = findPreset(name);
   const config = resolveConfig({ preset: name });
   const reference = resolveConfig({ preset: REFERENCE });
   const differences = diffConfigs(config, reference);
   const yaml = formatConfig(config, { reference: { name: REFERENCE, config: reference }, notes: sources });
+  const comments = [
+    `${name}: ${description}`,
+    ...(source ? [`${source.paper} (arXiv:${source.arxiv}, ${source.code})`] : []),
+    ...notes,
+  ];
   return {
-    json: { name, description, config, sources, differences },
-    text: `# ${name}: ${description}\n${yaml}`,
+    json: { name, description, ...(source && { source, notes }), config, sources, differences },
+    text: `${comments.map((line) => `# ${line}`).join("\n")}\n${yaml}`,
   };
 }

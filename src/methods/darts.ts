@@ -1,0 +1,46 @@
+// DARTS as data: what it computes is in src/search/darts.ts.
+import { z } from "zod";
+import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
+import {
+  cifar10,
+  dartsSearch,
+  dartsSpace,
+  dartsTraining,
+  quickData,
+  quickSearch,
+  quickTraining,
+} from "./shared-settings.ts";
+
+/** DARTS has no options of its own. */
+export const darts = {
+  name: "darts",
+  source: {
+    paper: "Liu, Simonyan, Yang: DARTS: Differentiable Architecture Search, ICLR 2019",
+    arxiv: "1806.09055",
+    code: "github.com/quark0/darts",
+  },
+  options: z.strictObject({}),
+  orders: EVERY_ORDER,
+  presets: {
+    paper: {
+      description: "DARTS, second order, as published for CIFAR-10 (GPU days)",
+      settings: {
+        seed: 2,
+        data: cifar10,
+        space: dartsSpace,
+        search: { ...dartsSearch, method: "darts", order: "second", learningRateMin: 0 },
+        train: dartsTraining,
+      },
+      notes: ["The paper anneals the weights' learning rate in the search to 0 (here), the code to 0.001."],
+    },
+    quick: {
+      description: "DARTS, first order, in minutes on two CPU cores",
+      settings: {
+        data: quickData,
+        search: { ...quickSearch, method: "darts", order: "first" },
+        train: quickTraining,
+      },
+      notes: [],
+    },
+  },
+} as const satisfies MethodDeclaration;

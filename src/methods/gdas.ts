@@ -1,0 +1,92 @@
+// GDAS as data: what it computes is in src/search/gdas.ts.
+import { z } from "zod";
+import type { MethodDeclaration } from "./declaration.ts";
+import {
+  cifar10,
+  dartsSearch,
+  dartsTraining,
+  quickData,
+  quickSearch,
+  quickTraining,
+} from "./shared-settings.ts";
+
+const options = z.strictObject({
+  temperature: z.number().gt(0).default(10).describe("temperature of the samples in the first epoch"),
+  temperatureMin: z
+    .number()
+    .gt(0)
+    .default(0.1)
+    .describe("temperature in the last epoch, reached in a straight line"),
+});
+
+/** GDAS: one sampled operation on each edge, with a straight-through gradient. */
+export const gdas = {
+  name: "gdas",
+  source: {
+    paper: "Dong, Yang: Searching for A Robust Neural Architecture in Four GPU Hours, CVPR 2019",
+    arxiv: "1910.04465",
+    code: "github.com/D-X-Y/AutoDL-Projects",
+  },
+  options,
+  orders: ["first", "alternating"],
+  refusals: {
+    second:
+      "its samples are one-hot, so the loss is piecewise constant in the alphas and has no second derivative that " +
+      "the straight-through gradient could stand for",
+    joint: "it draws one path for the weights and another for the alphas, so that no pass serves both",
+  },
+  presets: {
+    paper: {
+      description: "GDAS as published for CIFAR-10, both cells searched (GPU hours)",
+      settings: {
+        seed: 2,
+        data: cifar10,
+        // The order is that of its code's "darts" space.
+        space: {
+          nodes: 4,
+          stemMultiplier: 3,
+          primitives: [
+            "none",
+            "skip_connect",
+            "sep_conv_3x3",
+            "sep_conv_5x5",
+            "dil_conv_3x3",
+            "dil_conv_5x5",
+            "avg_pool_3x3",
+            "max_pool_3x3",
+          ],
+        },
+        search: {
+          ...dartsSearch,
+          method: "gdas",
+          order: "first",
+          cells: 6,
+          epochs: 250,
+          batchSize: 256,
+          nesterov: true,
+          weightDecay: 5e-4,
+          options: { temperature: 10, temperatureMin: 0.1 },
+        },
+        train: { ...dartsTraining, epochs: 300, warmup: 5, weightDecay: 5e-4 },
+      },
+      notes: [
+        "The code's supernet of this space has no batch norm after pooling and one more before the classifier; here " +
+          "it is DARTS' supernet, of as many cells.",
+        "The code's evaluation warms its learning rate up in 5 further epochs; here in the first 5 of the 300.",
+        "The code takes the genotype of the epoch with the best validation accuracy; a run keeps that epoch's " +
+          "checkpoint as search-best.",
+        "The published figure of 2.5M parameters belongs to a variant with a fixed reduction cell.",
+      ],
+    },
+    quick: {
+      description: "GDAS in minutes on two CPU cores",
+      settings: {
+        data: quickData,
+        // A step trains one operation of each edge, at a fraction of the price: there is time for more of them.
+        search: { ...quickSearch, method: "gdas", order: "first", epochs: 12 },
+        train: quickTraining,
+      },
+      notes: [],
+    },
+  },
+} as const satisfies MethodDeclaration<typeof options>;

@@ -1,0 +1,55 @@
+// The search methods that a configuration can name: the built-in ones, one row each, and those added at run time.
+
+import { nearest } from "../config/nearest.ts";
+import type { Preset } from "../config/presets.ts";
+import { UserError } from "../errors.ts";
+import { darts } from "./darts.ts";
+import type { MethodDeclaration } from "./declaration.ts";
+import { gdas } from "./gdas.ts";
+import { pcDarts } from "./pc-darts.ts";
+import { sdartsAdv, sdartsRs } from "./sdarts.ts";
+import { snas } from "./snas.ts";
+
+const methods = new Map<string, MethodDeclaration>(
+  [darts, pcDarts, gdas, snas, sdartsRs, sdartsAdv].map((method) => [
+    method.name,
+    method as MethodDeclaration,
+  ]),
+);
+
+/** Every method, in the order of the table. */
+export function declaredMethods(): readonly MethodDeclaration[] {
+  return [...methods.values()];
+}
+
+/** Adds a method; throws when its name is taken. From now on configurations can name it and its options. */
+export function declareMethod(method: MethodDeclaration): void {
+  if (methods.has(method.name)) {
+    throw new UserError(`There is already a search method ${method.name}; give the new one another name.`);
+  }
+  methods.set(method.name, method);
+}
+
+/** The method called `name`; a {@link UserError} names the nearest there is. */
+export function findMethod(name: string): MethodDeclaration {
+  const method = methods.get(name);
+  if (method) return method;
+  const names = [...methods.keys()];
+  const guess = nearest(name, names);
+  throw new UserError(
+    `Unknown search.method '${name}'${guess ? `; did you mean '${guess}'?` : ""} There is: ${names.join(", ")}.`,
+  );
+}
+
+/** The presets of every method: `<method>`, the published settings, and `<method>-quick`. */
+export function methodPresets(): Readonly<Record<string, Preset>> {
+  const presets = declaredMethods().flatMap(({ name, source, presets }) =>
+    presets
+      ? [
+          { ...presets.paper, name, source, sources: {} },
+          { ...presets.quick, name: `${name}-quick`, source, sources: {} },
+        ]
+      : [],
+  );
+  return Object.fromEntries(presets.map((preset) => [preset.name, preset]));
+}

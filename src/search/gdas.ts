@@ -1,0 +1,59 @@
+// GDAS: Searching for A Robust Neural Architecture in Four GPU Hours (Dong, Yang, CVPR 2019, arXiv:1910.04465).
+// Every pass draws one operation for each edge and computes only that one; its weight is 1, with the gradient of the
+// soft sample behind it, which reaches the alphas of all operations (equations 4 to 6). Weights step first, then the
+// alphas, each on a sample of its own. A node keeps its two most probable pairs of edge and operation.
+// Deviations from the reference code: a validation takes the most probable operations and draws none; clipping counts
+// the weights alone, where the code lets the alphas' gradient into the norm; an operation that was not drawn does not
+// move at all, where older versions of PyTorch would carry its momentum on.
+import { deriveGdas, deriveGenotype } from "../genotype/discretize.ts";
+import type { OptionsOf } from "../methods/declaration.ts";
+import type { gdas } from "../methods/gdas.ts";
+import { linear } from "../optim/schedule.ts";
+import type { CellMixture } from "../space/supernet.ts";
+import { aten } from "../tensor/aten.ts";
+import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import { createAlphas, named, rowsOf } from "./alphas.ts";
+import { firstOrderStep, weightStep } from "./bilevel.ts";
+import { concreteSample, gumbelNoise, straightThrough } from "./concrete.ts";
+import type { MethodContext, SearchMethod, SearchStep, StepResult } from "./method.ts";
+
+/** The method of the GDAS paper, both cells searched. */
+export function createGdas(
+  context: MethodContext,
+  { temperature, temperatureMin }: OptionsOf<typeof gdas>,
+): SearchMethod {
+  const { epochs, primitives, random } = context;
+  const alphas = createAlphas(context);
+  const temperatureAt = (epoch: number) =>
+    linear(temperature, temperatureMin, Math.max(1, epochs - 1), epoch);
+  const sample = (logits: Tensor, epoch: number) =>
+    concreteSample(logits, gumbelNoise(logits, random), temperatureAt(epoch));
+  return {
+    alphas: new Map(named("alphas", alphas)),
+    mixture(purpose, epoch) {
+      const mix = (cell: Parameter) => {
+        const logits = cell.logSoftmax(1);
+        return oneOnEachEdge(purpose === "validation" ? logits.softmax(1) : sample(logits, epoch));
+      };
+      return { normal: mix(alphas.normal), reduce: mix(alphas.reduce) };
+    },
+    step: (step) => gdasStep(step, context),
+    derive: () => deriveGenotype(rowsOf(alphas), primitives, deriveGdas),
+    alphaRows: () => rowsOf(alphas),
+    figures: (epoch) => ({ temperature: temperatureAt(epoch) }),
+  };
+}
+
+/** The most probable candidate of each edge alone, with the gradient of all probabilities. */
+function oneOnEachEdge(probabilities: Tensor): CellMixture {
+  const chosen = aten.argmax.default(probabilities, 1).toNumbers();
+  return { operations: straightThrough(probabilities), active: chosen.map((k) => [k]) };
+}
+
+/** Weights, then alphas: the reverse of DARTS. */
+function gdasStep(step: SearchStep, { archFromEpoch }: MethodContext): StepResult {
+  const result = weightStep(step);
+  const diverged = !Number.isFinite(result.trainLoss);
+  if (diverged || step.epoch < archFromEpoch) return result;
+  return { ...result, archLoss: firstOrderStep(step, step.archBatch()) };
+}
