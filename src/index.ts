@@ -1,8 +1,6 @@
 // The library's entry: all that the command line does, as typed functions, and the parts of it for programs of one's
 // own. Nothing here loads libtorch until a tensor is made.
 
-/** The schemas of a method's own options are written with it (zod). */
-export { z } from "zod";
 export { type Check, runChecks } from "./check/checks.ts";
 export { diffConfigs, formatConfig } from "./config/format.ts";
 export { type ConfigSources, resolveConfig } from "./config/load.ts";
@@ -64,6 +62,7 @@ export {
   type LoadedImages,
   type MethodDefinition,
   type OperationDefinition,
+  schema,
 } from "./plugin/define.ts";
 export { loadPlugins } from "./plugin/load.ts";
 export { register } from "./plugin/register.ts";

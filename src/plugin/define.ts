@@ -1,6 +1,6 @@
 // What a plugin is made of: definitions of operations, data sets and search methods, typed, checked where they are
 // made, and registered when the plugin is loaded.
-import type { z } from "zod";
+import { z } from "zod";
 import type { Normalisation } from "../data/augment.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import type { DataOptions } from "../data/entry.ts";
@@ -54,6 +54,9 @@ export interface MethodDefinition {
   readonly orders?: MethodDeclaration["orders"];
   readonly create: (context: MethodContext, options: Readonly<Record<string, unknown>>) => SearchMethod;
 }
+
+/** Builds the schemas of a method's own options: zod, as this library has it. */
+export const schema = z;
 
 /** Anything that a plugin adds. */
 export type Definition =
