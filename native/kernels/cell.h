@@ -11,35 +11,47 @@ namespace darts::kernels {
 
 constexpr int kMaxNodes = 10;
 constexpr int kMaxStates = kMaxNodes + 2;
-constexpr int kMaxEdges = kMaxNodes * (kMaxNodes + 3) / 2;
+constexpr int kMaxEdges = 128;
 
-// The candidate operations, by their place in the published order.
-enum Operation { kNone, kMaxPool, kAvgPool, kSkip, kSep3, kSep5, kDil3, kDil5, kOperations };
+// The operations: the eight candidates of DARTS in the published order, then those of other genotypes.
+enum Operation { kNone, kMaxPool, kAvgPool, kSkip, kSep3, kSep5, kDil3, kDil5, kSep7, kOperations };
 
-// The batch normalisations of an edge. The first six are "units": ReLU → depthwise → pointwise → normalisation.
-// Units 0–3 read the edge's input, units 4 and 5 are the second halves of units 0 and 1.
-enum Norm { kSep3First, kSep5First, kDil3Unit, kDil5Unit, kSep3Second, kSep5Second, kUnits,
+// The batch normalisations of an edge. Those before kUnits are "units": ReLU → depthwise → pointwise → normalisation.
+// The units before kSep3Second read the edge's input, the others are the second halves of the separable convolutions.
+enum Norm { kSep3First, kSep5First, kSep7First, kDil3Unit, kDil5Unit, kSep3Second, kSep5Second, kSep7Second, kUnits,
             kReduceNorm = kUnits, kMaxNorm, kAvgNorm, kNorms };
+
+// Separable convolutions: unit q < kSeparables is a first half, unit kSep3Second + q its second.
+constexpr int kSeparables = 3;
+
+// The operation that a normalisation is part of.
+constexpr Operation kOperationOf[kNorms] = {kSep3, kSep5, kSep7, kDil3, kDil5, kSep3, kSep5, kSep7, kSkip, kMaxPool, kAvgPool};
 
 // An edge of the cell; -1 stands for "not there" everywhere.
 struct EdgePlan {
-  int source;              // state it reads
-  int target;              // state it adds to
+  int source;               // state it reads
+  int target;               // state it adds to
   int stride;
-  int column[kOperations]; // column of the mixture's weights; -1 where the operation is not evaluated
-  int weight[kNorms];      // index of the first of the two weights of a unit, or of the factorized reduction
-  int norm[kNorms];        // index of the running mean; the running variance and the counter follow
+  bool on[kOperations];     // whether the operation is there and evaluated
+  int mixture[kOperations]; // index of its weight in the mixture; without one it counts once
+  int weight[kNorms];       // index of the first of the two weights of a unit, or of the factorized reduction
+  int scale[kNorms];        // index of the scale among the weights, the shift follows; -1 without both
+  int norm[kNorms];         // index of the running mean; variance and counter follow; -1: not normalised (poolings)
 };
 
-// A cell: states 0 and 1 are its inputs, each node sums its edges from all states before it.
+// A cell: states 0 and 1 are its inputs; each node starts from what is given, or zero, and sums its edges.
 struct Plan {
   int images, channels;
   int inHeight, inWidth;   // of states 0 and 1
   int height, width;       // of the nodes: half of it, rounded up, in a reduction cell
-  int nodes, states, edges, columns;
+  int nodes, states, edges;
+  int mixture;             // weights in the mixture
   bool reduction;
   bool training;           // batch statistics, and the running ones are updated; else the running ones are used
+  bool paths;              // whether the edges' outputs are scaled image by image (drop-path), except skip connections
   double eps, momentum;
+  bool given[kMaxStates];  // nodes that do not start from zero
+  int outputs, output[kMaxNodes];  // states that are put out, in this order
   EdgePlan edge[kMaxEdges];
 };
 
@@ -53,10 +65,13 @@ struct ForwardCall {
   const Plan* plan;
   int threads;
   Images inputs[2];        // read only
-  Images output;           // nodes · channels
-  const float* mixture;    // [edges, columns]
+  Images given[kMaxStates];  // by state, for those that are given; read only
+  Images output;           // outputs · channels
+  const float* mixture;
+  const float* paths;      // [edges, images]
   const float* const* weights;
   float* const* statistics;  // running mean, running variance, (counter: not touched here)
+  bool keep;               // for backward
   float* arena;            // what backward needs, arenaFloats() long
   float* scratch;          // what it does not, scratchFloats() long
 };
@@ -67,7 +82,8 @@ struct BackwardCall {
   Images outputGradient;   // read only
   bool wantsInputs, wantsWeights;  // an alpha step needs no gradients of weights: half of the work
   Images inputGradients[2];
-  float* mixtureGradient;  // [edges, columns]
+  Images givenGradients[kMaxStates];
+  float* mixtureGradient;  // zeros before
   float* const* weightGradients;  // of operations that are evaluated
   float* arena;
   float* scratch;
@@ -77,9 +93,11 @@ struct BackwardCall {
 struct Kernels {
   const char* name;
   int lanes;               // channels in a block: a last block that is not full wastes its other lanes
-  size_t (*arenaFloats)(const Plan&);
+  size_t (*arenaFloats)(const Plan&, bool keep);
   size_t (*scratchFloats)(const Plan&, int threads, bool backward);
+  size_t (*inferenceFloats)(const Plan&, int threads);
   void (*forward)(const ForwardCall&);
+  void (*infer)(const ForwardCall&);  // forward in evaluation and without backward: no arena, inferenceFloats() of scratch
   void (*backward)(const BackwardCall&);
 };
 

@@ -17,6 +17,7 @@ DARTS_INLINE void withShape(int unit, int stride, Body body) {
   switch (unit) {
     case kSep3First: case kSep3Second: return stride == 1 ? body(Shape<3, 1, 1>{}) : body(Shape<3, 1, 2>{});
     case kSep5First: case kSep5Second: return stride == 1 ? body(Shape<5, 1, 1>{}) : body(Shape<5, 1, 2>{});
+    case kSep7First: case kSep7Second: return stride == 1 ? body(Shape<7, 1, 1>{}) : body(Shape<7, 1, 2>{});
     case kDil3Unit: return stride == 1 ? body(Shape<3, 2, 1>{}) : body(Shape<3, 2, 2>{});
     default: return stride == 1 ? body(Shape<5, 2, 1>{}) : body(Shape<5, 2, 2>{});
   }
@@ -39,7 +40,7 @@ DARTS_INLINE void addStatistics(const V* values, float* sums, size_t channels, i
   store(q, load(q) + square);
 }
 
-// The pointwise part of a tile of output rows, into y, with statistics.
+// The pointwise part of a tile of output rows, into y, with statistics unless `sums` is null.
 DARTS_INLINE void pointwiseForward(const Cell& cell, const Convolution& c, int inBlocks, const float* t, size_t tile,
     int y0, int pixels, float* y, float* sums) {
   const Size size = cell.nodeSize;
@@ -49,7 +50,7 @@ DARTS_INLINE void pointwiseForward(const Cell& cell, const Convolution& c, int i
     constexpr int P = decltype(count)::value;
     float* out = rows + block * size.block() + static_cast<size_t>(p) * L;
     DARTS_UNROLL for (int j = 0; j < P; j++) stream(out + j * L, values[j]);
-    addStatistics<P>(values, sums, cell.channels, block, y0 == 0 && p == 0);
+    if (sums) addStatistics<P>(values, sums, cell.channels, block, y0 == 0 && p == 0);
   });
 }
 
@@ -63,7 +64,7 @@ DARTS_INLINE void depthwiseRows(const Cell& cell, const Convolution& c, const fl
           t + b * tile + static_cast<size_t>(r) * width * L, width, ahead);
 }
 
-// y of one image from its framed input, and its sums (zeroed before) for the statistics.
+// y of one image from its framed input, and its sums (zeroed before) for the statistics, unless these are null.
 template <int K, int D, int S>
 __attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& c, const float* framed, Size in,
     float* y, float* sums, Scratch& s, Shape<K, D, S>) {
@@ -77,11 +78,18 @@ __attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& 
   }
 }
 
+// The gradient of one image behind a normalisation, and how much of it came through the image's path.
+struct Gradient {
+  const float* values;
+  float path;
+};
+
 // A tile of dy = a·d + b·y + k, the gradient before a normalisation: `pixels` of every block from row y0 on.
-DARTS_INLINE void loadGradient(const Convolution& c, const float* d, const float* y, Size out, int y0, int pixels,
+DARTS_INLINE void loadGradient(const Convolution& c, Gradient gradient, const float* y, Size out, int y0, int pixels,
     int blocks, size_t tile, float* dy) {
+  const float* d = gradient.values;
   for (int b = 0; b < blocks; b++) {
-    const V ca = load(c.a + b * L), cb = load(c.b + b * L), ck = load(c.k + b * L);
+    const V ca = load(c.a + b * L) * all(gradient.path), cb = load(c.b + b * L), ck = load(c.k + b * L);
     const size_t at = b * out.block() + static_cast<size_t>(y0) * out.width * L;
     for (int p = 0; p < pixels; p++) store(dy + b * tile + p * L, fma(load(d + at + p * L), ca,
         fma(load(y + at + p * L), cb, ck)));
@@ -92,8 +100,7 @@ DARTS_INLINE void loadGradient(const Convolution& c, const float* d, const float
 // Adds to the weight gradients g of the chunk, where they are wanted; writes dx (the gradient at the framed input), or adds to it.
 template <int K, int D, int S>
 __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution& c, const float* framed, Size in,
-    const float* d, const float* y,
-                                            float* g, float* dx, bool add, Scratch& s, Shape<K, D, S>) {
+    Gradient d, const float* y, float* g, float* dx, bool add, Scratch& s, Shape<K, D, S>) {
   const Size out = cell.nodeSize;
   const int rows = cell.tileRows(), blocks = cell.blocks;
   const size_t tile = static_cast<size_t>(rows) * out.width * L;
@@ -104,7 +111,7 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
     // The next tile's rows; blocks lie apart, so only with one block.
     if (blocks == 1 && y0 + here < out.height) {
       const size_t next = static_cast<size_t>(y0 + here) * out.width * L;
-      s.ahead.set(d + next, y + next, tile);
+      s.ahead.set(d.values + next, y + next, tile);
     }
     loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.dy);
     if (cell.wantsWeights) {
@@ -164,7 +171,7 @@ inline void reduceForward(const Cell& cell, const Convolution& c, const float* f
 }
 
 // Adds to dx.
-inline void reduceBackward(const Cell& cell, const Convolution& c, const float* framed, const float* d,
+inline void reduceBackward(const Cell& cell, const Convolution& c, const float* framed, Gradient d,
     const float* y, float* g, float* dx, Scratch& s) {
   const Size in = cell.inSize, out = cell.nodeSize;
   const int rows = cell.tileRows(), blocks = cell.blocks;

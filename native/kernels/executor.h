@@ -2,26 +2,31 @@
 #pragma once
 
 #include "cell_backward.h"
+#include "inference.h"
 
 DARTS_BEGIN
 
-inline size_t arenaFloats(const Plan& plan) {
+// Floats that `place` takes for a plan.
+template <class Place>
+inline size_t floatsOf(const Plan& plan, int threads, Place place) {
   Cell& cell = *new Cell;
-  describe(cell, plan, 1);
+  describe(cell, plan, threads);
   Supply supply{nullptr};
-  placeArena(cell, supply);
-  placeMixture(cell, supply);
+  place(cell, supply);
   delete &cell;
   return supply.used;
 }
 
+inline size_t arenaFloats(const Plan& plan, bool keep) {
+  return floatsOf(plan, 1, [=](Cell& cell, Supply& supply) { placeArena(cell, supply, keep); });
+}
+
 inline size_t scratchFloats(const Plan& plan, int threads, bool backward) {
-  Cell& cell = *new Cell;
-  describe(cell, plan, threads);
-  Supply supply{nullptr};
-  placeScratch(cell, supply, backward);
-  delete &cell;
-  return supply.used;
+  return floatsOf(plan, threads, [=](Cell& cell, Supply& supply) { placeScratch(cell, supply, backward); });
+}
+
+inline size_t inferenceFloats(const Plan& plan, int threads) {
+  return floatsOf(plan, threads, [](Cell& cell, Supply& supply) { placeInference(cell, supply); });
 }
 
 #define DARTS_TEXT_OF(x) #x
@@ -30,5 +35,5 @@ inline size_t scratchFloats(const Plan& plan, int threads, bool backward) {
 DARTS_END
 
 namespace darts::kernels::DARTS_ISA {
-extern const Kernels kernels{DARTS_TEXT(DARTS_ISA), L, arenaFloats, scratchFloats, forward, backward};
+extern const Kernels kernels{DARTS_TEXT(DARTS_ISA), L, arenaFloats, scratchFloats, inferenceFloats, forward, infer, backward};
 }

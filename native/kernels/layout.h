@@ -57,7 +57,7 @@ inline void fromBlocks(const float* from, const Images& to, int image, int chann
   }
 }
 
-// max(x, 0) into a framed image; with a normalisation before it: max((x - mean)·rstd, 0).
+// max(x, 0) into a framed image; with a normalisation before it: max(scale·x + shift, 0).
 inline void frameRelu(const float* x, int blocks, Size size, float* framed) {
   for (int b = 0; b < blocks; b++)
     for (int y = 0; y < size.height; y++) {
@@ -67,9 +67,9 @@ inline void frameRelu(const float* x, int blocks, Size size, float* framed) {
     }
 }
 
-inline void frameNormRelu(const float* x, const float* mean, const float* rstd, int blocks, Size size, float* framed) {
+inline void frameNormRelu(const float* x, const float* scales, const float* shifts, int blocks, Size size, float* framed) {
   for (int b = 0; b < blocks; b++) {
-    const V scale = load(rstd + b * L), shift = zero() - load(mean + b * L) * scale;
+    const V scale = load(scales + b * L), shift = load(shifts + b * L);
     for (int y = 0; y < size.height; y++) {
       const float* from = x + b * size.block() + static_cast<size_t>(y) * size.width * L;
       float* to = framed + b * size.framedBlock() + size.framed(y, 0);

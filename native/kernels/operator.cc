@@ -12,13 +12,21 @@
 namespace darts::kernels {
 namespace {
 
+// The tensors that may have gradients come as one list: both inputs, the mixture (empty without one), then what is
+// given, then the weights.
+constexpr size_t kMixture = 2, kGiven = 3;
+
 // What forward leaves for backward besides the arena.
 struct Run : torch::CustomClassHolder {
   Plan plan;
   const Kernels* kernels;
-  std::vector<at::Tensor> statistics;  // forward only
-  std::vector<std::vector<int64_t>> weightShapes;
-  at::MemoryFormat inputFormats[2];
+  std::vector<at::Tensor> statistics;  // forward only, as the next
+  at::Tensor paths;
+  std::vector<int64_t> givenTo;
+  // Of the tensors that may have gradients.
+  std::vector<std::vector<int64_t>> shapes;
+  std::vector<at::MemoryFormat> formats;
+  size_t firstWeight() const { return kGiven + givenTo.size(); }
 };
 
 bool channelsLast(const at::Tensor& tensor) {
@@ -46,12 +54,13 @@ at::Tensor borrowImages(std::vector<int64_t> sizes, at::MemoryFormat format) {
 
 // Which weights belong to operations that are evaluated: the others have no gradient.
 std::vector<bool> usedWeights(const Plan& plan, size_t count) {
-  constexpr Operation kOperation[] = {kSep3, kSep5, kDil3, kDil5, kSep3, kSep5, kSkip};
   std::vector<bool> used(count);
   for (int e = 0; e < plan.edges; e++) {
-    for (int norm = 0; norm <= kReduceNorm; norm++) {
-      const int first = plan.edge[e].weight[norm];
-      if (first >= 0 && plan.edge[e].column[kOperation[norm]] >= 0) used[first] = used[first + 1] = true;
+    const EdgePlan& edge = plan.edge[e];
+    for (int norm = 0; norm < kNorms; norm++) {
+      if (!edge.on[kOperationOf[norm]]) continue;
+      for (const int first : {edge.weight[norm], edge.scale[norm]})
+        if (first >= 0) used[first] = used[first + 1] = true;
     }
   }
   return used;
@@ -59,38 +68,49 @@ std::vector<bool> usedWeights(const Plan& plan, size_t count) {
 
 class FusedCell : public torch::autograd::Function<FusedCell> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& s0, const at::Tensor& s1,
-      const at::Tensor& mixture,
-                            at::TensorList weights, const c10::intrusive_ptr<Run>& run, bool differentiable) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList tensors,
+      const c10::intrusive_ptr<Run>& run, bool differentiable) {
     const Plan& plan = run->plan;
-    at::Tensor inputs[2];
-    for (int i = 0; i < 2; i++) {
-      const at::Tensor& given = i == 0 ? s0 : s1;
-      run->inputFormats[i] = formatOf(given);
-      inputs[i] = given.contiguous(run->inputFormats[i]);
+    ForwardCall call{};
+    call.plan = &plan;
+    call.threads = at::get_num_threads();
+    call.keep = differentiable;
+    std::vector<at::Tensor> dense;  // holds what the call points to
+    for (size_t i = 0; i < tensors.size(); i++) {
+      const bool images = i < kMixture || (i >= kGiven && i < kGiven + run->givenTo.size());
+      run->formats.push_back(images ? formatOf(tensors[i]) : at::MemoryFormat::Contiguous);
+      dense.push_back(tensors[i].contiguous(run->formats.back()));
+      run->shapes.push_back(tensors[i].sizes().vec());
     }
-    const at::Tensor dense = mixture.contiguous();
-    std::vector<at::Tensor> denseWeights;
-    std::vector<const float*> weightData;
-    for (const at::Tensor& weight : weights) {
-      denseWeights.push_back(weight.contiguous());
-      weightData.push_back(denseWeights.back().data_ptr<float>());
-      run->weightShapes.push_back(weight.sizes().vec());
-    }
+    for (size_t i = 0; i < kMixture; i++) call.inputs[i] = imagesOf(dense[i]);
+    for (size_t i = 0; i < run->givenTo.size(); i++) call.given[run->givenTo[i]] = imagesOf(dense[kGiven + i]);
+    call.mixture = dense[kMixture].data_ptr<float>();
+    const at::Tensor paths = plan.paths ? run->paths.contiguous() : at::Tensor();
+    if (plan.paths) call.paths = paths.data_ptr<float>();
+    std::vector<const float*> weights;
+    for (size_t i = run->firstWeight(); i < dense.size(); i++) weights.push_back(dense[i].data_ptr<float>());
+    call.weights = weights.data();
     std::vector<float*> statistics;
     for (const at::Tensor& statistic : run->statistics)
       statistics.push_back(statistic.scalar_type() == at::kFloat ? statistic.data_ptr<float>() : nullptr);
+    call.statistics = statistics.data();
 
-    const int threads = at::get_num_threads();
-    const at::Tensor output = borrowImages({plan.images, plan.nodes * plan.channels, plan.height, plan.width},
-        run->inputFormats[1]);
-    const at::Tensor arena = borrow(run->kernels->arenaFloats(plan));
-    const at::Tensor scratch = borrow(run->kernels->scratchFloats(plan, threads, false));
-    run->kernels->forward({&plan, threads, {imagesOf(inputs[0]), imagesOf(inputs[1])}, imagesOf(output),
-        dense.data_ptr<float>(),
-                           weightData.data(), statistics.data(), arena.data_ptr<float>(), scratch.data_ptr<float>()});
+    const at::Tensor output = borrowImages({plan.images, plan.outputs * plan.channels, plan.height, plan.width}, run->formats[1]);
+    call.output = imagesOf(output);
+    if (!differentiable && !plan.training) {
+      const at::Tensor scratch = borrow(run->kernels->inferenceFloats(plan, call.threads));
+      call.scratch = scratch.data_ptr<float>();
+      run->kernels->infer(call);
+      return output;
+    }
+    const at::Tensor arena = borrow(run->kernels->arenaFloats(plan, differentiable));
+    const at::Tensor scratch = borrow(run->kernels->scratchFloats(plan, call.threads, false));
+    call.arena = arena.data_ptr<float>();
+    call.scratch = scratch.data_ptr<float>();
+    run->kernels->forward(call);
     if (differentiable) {
       run->statistics.clear();
+      run->paths.reset();
       context->save_for_backward({arena});  // freed with the graph
       context->saved_data["run"] = c10::IValue::make_capsule(run);
     }
@@ -104,65 +124,76 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     const auto capsule = context->saved_data["run"].toCapsule();
     const Run& run = static_cast<const Run&>(*capsule);
     const Plan& plan = run.plan;
-    const size_t weights = run.weightShapes.size();
-    // s0, s1, mixture, weights…, and nothing for the two arguments that are no tensors.
-    torch::autograd::variable_list gradients(3 + weights + 2);
+    const size_t tensors = run.shapes.size();
+    // One for each tensor, and nothing for the two arguments that follow them.
+    torch::autograd::variable_list gradients(tensors + 2);
     if (!outputGradients[0].defined()) return gradients;
 
+    BackwardCall call{};
+    call.plan = &plan;
+    call.threads = at::get_num_threads();
     const at::Tensor given = outputGradients[0].contiguous(formatOf(outputGradients[0]));
-    const bool wantsInputs = context->needs_input_grad(0) || context->needs_input_grad(1);
-    Images inputGradients[2] = {};
-    for (int i = 0; i < 2 && wantsInputs; i++) {
-      gradients[i] = borrowImages({plan.images, plan.channels, plan.inHeight, plan.inWidth}, run.inputFormats[i]);
-      inputGradients[i] = imagesOf(gradients[i]);
+    call.outputGradient = imagesOf(given);
+    for (size_t i = 0; i < run.firstWeight(); i++)
+      call.wantsInputs = call.wantsInputs || (i != kMixture && context->needs_input_grad(i));
+    for (size_t i = 0; i < run.firstWeight() && call.wantsInputs; i++) {
+      if (i == kMixture) continue;
+      gradients[i] = borrowImages(run.shapes[i], run.formats[i]);
+      (i < kMixture ? call.inputGradients[i] : call.givenGradients[run.givenTo[i - kGiven]]) = imagesOf(gradients[i]);
     }
-    gradients[2] = at::zeros({plan.edges, plan.columns}, at::kFloat);
-    const std::vector<bool> used = usedWeights(plan, weights);
-    bool wantsWeights = false;
-    for (size_t i = 0; i < weights; i++) wantsWeights = wantsWeights || (used[i] && context->needs_input_grad(3 + i));
-    std::vector<float*> weightGradients(weights, nullptr);
-    for (size_t i = 0; i < weights && wantsWeights; i++) {
+    gradients[kMixture] = at::zeros(run.shapes[kMixture], at::kFloat);
+    call.mixtureGradient = gradients[kMixture].data_ptr<float>();
+
+    const std::vector<bool> used = usedWeights(plan, tensors - run.firstWeight());
+    for (size_t i = 0; i < used.size(); i++)
+      call.wantsWeights = call.wantsWeights || (used[i] && context->needs_input_grad(run.firstWeight() + i));
+    std::vector<float*> weightGradients(used.size(), nullptr);
+    for (size_t i = 0; i < used.size() && call.wantsWeights; i++) {
       if (!used[i]) continue;
-      gradients[3 + i] = at::empty(run.weightShapes[i], at::kFloat);
-      weightGradients[i] = gradients[3 + i].data_ptr<float>();
+      at::Tensor& gradient = gradients[run.firstWeight() + i];
+      gradient = at::empty(run.shapes[run.firstWeight() + i], at::kFloat);
+      weightGradients[i] = gradient.data_ptr<float>();
     }
-    const int threads = at::get_num_threads();
-    const at::Tensor scratch = borrow(run.kernels->scratchFloats(plan, threads, true));
-    run.kernels->backward({&plan, threads, imagesOf(given), wantsInputs, wantsWeights, {inputGradients[0],
-        inputGradients[1]}, gradients[2].data_ptr<float>(),
-                           weightGradients.data(), arena.data_ptr<float>(), scratch.data_ptr<float>()});
+    call.weightGradients = weightGradients.data();
+    const at::Tensor scratch = borrow(run.kernels->scratchFloats(plan, call.threads, true));
+    call.arena = arena.data_ptr<float>();
+    call.scratch = scratch.data_ptr<float>();
+    run.kernels->backward(call);
     return gradients;
   }
 };
 
 // One more batch for the counters of the normalisations that are evaluated.
 void countBatches(const Plan& plan, const std::vector<at::Tensor>& statistics) {
-  constexpr Operation kOperation[] = {kSep3, kSep5, kDil3, kDil5, kSep3, kSep5, kSkip, kMaxPool, kAvgPool};
   for (int e = 0; e < plan.edges; e++) {
     for (int norm = 0; norm < kNorms; norm++) {
       const int first = plan.edge[e].norm[norm];
-      if (first < 0 || plan.edge[e].column[kOperation[norm]] < 0) continue;
-      for (int i = 0; i < 2; i++) statistics[first + i].unsafeGetTensorImpl()->bump_version();
-      statistics[first + 2].unsafeGetTensorImpl()->bump_version();
+      if (first < 0 || !plan.edge[e].on[kOperationOf[norm]]) continue;
+      for (int i = 0; i < 3; i++) statistics[first + i].unsafeGetTensorImpl()->bump_version();
       ++*statistics[first + 2].data_ptr<int64_t>();
     }
   }
 }
 
-at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const at::Tensor& mixture, at::TensorList weights,
-    at::TensorList statistics,
-                int64_t nodes, bool reduction, at::IntArrayRef operations, at::IntArrayRef active, bool training,
-                    double momentum, double eps) {
-  const CellArguments arguments{s0, s1, mixture, weights.vec(), statistics.vec(), nodes, reduction, operations.vec(),
-      active.vec(),
-                                training, momentum, eps};
+at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<at::Tensor>& mixture,
+    const c10::optional<at::Tensor>& paths, at::TensorList given, at::IntArrayRef givenTo, at::TensorList weights,
+    at::TensorList statistics, int64_t nodes, bool reduction, at::IntArrayRef edges, at::IntArrayRef operations,
+    at::IntArrayRef active, at::IntArrayRef concat, bool training, double momentum, double eps) {
+  const CellArguments arguments{s0, s1, mixture.value_or(at::Tensor()), paths.value_or(at::Tensor()), given.vec(),
+      weights.vec(), statistics.vec(), givenTo.vec(), nodes, reduction, edges.vec(), operations.vec(), active.vec(),
+      concat.vec(), training, momentum, eps};
   const auto run = c10::make_intrusive<Run>();
   run->plan = makePlan(arguments);
   run->kernels = &selectKernels();
   run->statistics = arguments.statistics;
-  bool differentiable = s0.requires_grad() || s1.requires_grad() || mixture.requires_grad();
-  for (const at::Tensor& weight : weights) differentiable = differentiable || weight.requires_grad();
-  const at::Tensor output = FusedCell::apply(s0, s1, mixture, weights, run,
+  run->paths = arguments.paths;
+  run->givenTo = arguments.givenTo;
+  std::vector<at::Tensor> tensors{s0, s1, arguments.mixture.defined() ? arguments.mixture : at::empty({0})};
+  tensors.insert(tensors.end(), given.begin(), given.end());
+  tensors.insert(tensors.end(), weights.begin(), weights.end());
+  bool differentiable = false;
+  for (const at::Tensor& tensor : tensors) differentiable = differentiable || tensor.requires_grad();
+  const at::Tensor output = FusedCell::apply(at::TensorList(tensors), run,
       differentiable && at::GradMode::is_enabled());
   if (training) countBatches(run->plan, arguments.statistics);
   return output;
@@ -173,13 +204,18 @@ int64_t kernelLanes() { return selectKernels().lanes; }
 
 }  // namespace
 
-// A supernet cell's body. s0 and s1: its preprocessed inputs; mixture: weights [edges, operations]; weights and
-// statistics: those of the edges' operations in the order of a state_dict; operations: for each column of the mixture
-// its place among the eight of DARTS; active: a flag for each of the mixture's weights, or none for all.
+// A cell's body. s0 and s1: its preprocessed inputs, states 0 and 1; its nodes are the states from 2 on.
+// mixture: weights of operations, any shape; paths: a scale for each edge and image, [edges, N], of all but the skip
+// connections of stride 1; given: what the states in given_to start from; edges: source and target of each;
+// operations: for each its edge, its number (Operation in cell.h), how it is normalised (0 not, 1 without scale and
+// shift, 2 with) and the index of its weight in the mixture, or -1; weights and statistics: those of the operations in
+// this order, each as a state_dict lists them; active: whether each operation is evaluated, or none for all;
+// concat: the states that are put out.
 TORCH_LIBRARY(darts, library) {
   library.def(
-      "cell(Tensor s0, Tensor s1, Tensor mixture, Tensor[] weights, Tensor[] statistics, int nodes, bool reduction, int[] operations, "
-      "int[] active, bool training, float momentum=0.1, float eps=1e-05) -> Tensor",
+      "cell(Tensor s0, Tensor s1, Tensor? mixture, Tensor? paths, Tensor[] given, int[] given_to, Tensor[] weights, "
+      "Tensor[] statistics, int nodes, bool reduction, int[] edges, int[] operations, int[] active, int[] concat, "
+      "bool training, float momentum=0.1, float eps=1e-05) -> Tensor",
       cell);
   library.def("kernel_lanes() -> int", kernelLanes);
   library.def("release_memory() -> int", releaseMemory);

@@ -7,8 +7,7 @@
 
 DARTS_BEGIN
 
-constexpr int kKernel[kUnits] = {3, 5, 3, 5, 3, 5};
-constexpr Operation kOperationOf[kNorms] = {kSep3, kSep5, kDil3, kDil5, kSep3, kSep5, kSkip, kMaxPool, kAvgPool};
+constexpr int kKernel[kUnits] = {3, 5, 7, 3, 5, 3, 5, 7};
 
 // Weight gradients are summed over each chunk of images, then chunk by chunk, so that their bytes do not depend on
 // the number of threads. A chunk is also what a thread takes at a time: more than eight threads find no work.
@@ -25,29 +24,34 @@ struct Supply {
   }
 };
 
+// A normalisation, scale·y + shift where scale = gamma/√(variance + ε); rstd = scale without gamma.
+struct BatchNorm {
+  float *mean, *rstd, *gamma, *beta, *scale, *shift;
+};
+
 // One convolution with its normalisation: a separable unit, or a factorized reduction (no depthwise part).
-struct Convolution {
+struct Convolution : BatchNorm {
   bool on = false;
   // Packed weights: [blocks][K·K][L] twice, the second turned by 180°; [out][in][L in][L out]; [in][out][L out][L in].
   float *depthwise, *flipped, *pointwise, *transposed;
   float* y;                          // before the normalisation, [N][blocks][H·W][L]
-  float *mean, *rstd;
   float *a, *b, *k;                  // backward: dy = a·D + b·y + k
   size_t depthwiseGradient, pointwiseGradient;  // offsets in a chunk's weight gradients
 };
 
-struct Pooling {
+struct Pooling : BatchNorm {
   bool on = false;
-  float *mean, *rstd, *a;            // backward: d(pooled) = a·D + (b·pooled + k, summed over the state's edges)
+  float* a;                          // backward: d(pooled) = a·D + (b·pooled + k, summed over the state's edges)
 };
 
 struct Edge {
   const EdgePlan* plan;
+  int index;
+  bool begins;                          // the first of its node's edges: what it adds to is not there yet
   Convolution convolution[kUnits + 1];  // by Norm, kReduceNorm included
   Pooling pooling[2];                   // maximum, mean
-  float* firstGradients[2];             // backward: gradients at the first norms of the separable convolutions
-  const float* skipWeight;               // backward: where the skip connection has a weight
-  bool skips() const { return plan->column[kSkip] >= 0 && plan->stride == 1; }
+  float* firstGradients[kSeparables];   // backward: gradients at the first norms of the separable convolutions
+  bool skips() const { return plan->on[kSkip] && plan->stride == 1; }
 };
 
 // What a thread works in.
@@ -56,6 +60,7 @@ struct Scratch {
   PoolColumns columns;
   PoolFrames frames;
   Ahead ahead;
+  float *nodeX, *states[kMaxStates];  // inference: a frame for nodes, and the states of one image
 };
 
 constexpr int kMaxThreads = 64;
@@ -63,7 +68,11 @@ constexpr int kMaxThreads = 64;
 struct Cell {
   const Plan* plan;
   int threads, chunks, blocks;
+  const float* const* weights;       // forward: the call's
+  float* const* statistics;
   bool wantsWeights;                 // backward
+  float* mixture;                    // copies: backward needs them as they were
+  float* paths;                      // [edges][images]; null without drop-path
   size_t channels;                   // in whole blocks
   Size inSize, nodeSize;
   Edge edges[kMaxEdges];
@@ -81,6 +90,15 @@ struct Cell {
   size_t imageFloats(Size size) const { return size.block() * blocks; }
   float* partial(int image, int slot) const { return partials + (static_cast<size_t>(image) * slots + slot) * channels; }
   double statisticsCount() const { return static_cast<double>(plan->images) * nodeSize.pixels(); }
+  float mixtureWeight(const Edge& edge, int operation) const {
+    const int index = edge.plan->mixture[operation];
+    return index < 0 ? 1 : mixture[index];
+  }
+  // The scales of an edge's paths, by image; null without.
+  const float* pathsOf(const Edge& edge) const {
+    return paths ? paths + static_cast<size_t>(edge.index) * plan->images : nullptr;
+  }
+  float pathScale(const Edge& edge, int image) const { return paths ? pathsOf(edge)[image] : 1; }
   int tileRows() const {
     const int rows = (blocks == 1 ? 128 : 64) / most(nodeSize.width, 1);
     return most(1, least(rows, nodeSize.height));
@@ -105,10 +123,21 @@ inline void describe(Cell& cell, const Plan& plan, int threads) {
   for (int e = 0; e < plan.edges; e++) {
     Edge& edge = cell.edges[e];
     edge.plan = &plan.edge[e];
-    for (int u = 0; u < kUnits; u++) edge.convolution[u].on = edge.plan->column[kOperationOf[u]] >= 0;
-    edge.convolution[kReduceNorm].on = edge.plan->column[kSkip] >= 0 && edge.plan->stride == 2;
-    edge.pooling[0].on = edge.plan->column[kMaxPool] >= 0;
-    edge.pooling[1].on = edge.plan->column[kAvgPool] >= 0;
+    edge.index = e;
+    for (int u = 0; u < kUnits; u++) edge.convolution[u].on = edge.plan->on[kOperationOf[u]];
+    edge.convolution[kReduceNorm].on = edge.plan->on[kSkip] && edge.plan->stride == 2;
+    edge.pooling[0].on = edge.plan->on[kMaxPool];
+    edge.pooling[1].on = edge.plan->on[kAvgPool];
+  }
+  bool begun[kMaxStates];
+  for (int s = 0; s < plan.states; s++) begun[s] = plan.given[s];
+  for (int s = 0, list[kMaxEdges]; s < plan.states; s++) {
+    const int count = edgesFrom(plan, s, list);
+    for (int i = 0; i < count; i++) {
+      Edge& edge = cell.edges[list[i]];
+      edge.begins = !begun[edge.plan->target];
+      begun[edge.plan->target] = true;
+    }
   }
 }
 
@@ -119,33 +148,53 @@ inline size_t depthwiseFloats(const Cell& cell, int norm) {
 }
 inline size_t pointwiseFloats(const Cell& cell, int norm) { return cell.channels * inputBlocks(cell, norm) * L; }
 
-// What backward needs from forward: states, tensors before the normalisations, statistics, packed weights.
-inline void placeArena(Cell& cell, Supply& supply) {
+inline void placeNorm(const Cell& cell, Supply& supply, BatchNorm& norm) {
+  float** const all[] = {&norm.mean, &norm.rstd, &norm.gamma, &norm.beta, &norm.scale, &norm.shift};
+  for (float** values : all) *values = supply.take(cell.channels);
+}
+
+inline void placeWeights(const Cell& cell, Supply& supply, Convolution& c, int norm) {
+  c.depthwise = supply.take(depthwiseFloats(cell, norm));
+  c.flipped = supply.take(depthwiseFloats(cell, norm));
+  c.pointwise = supply.take(pointwiseFloats(cell, norm));
+  c.transposed = supply.take(pointwiseFloats(cell, norm));
+}
+
+// The small things of forward: normalisations, packed weights, and copies of the mixture and the paths.
+inline void placeParameters(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
-  for (int s = 0; s < plan.states; s++) cell.states[s] = supply.take(plan.images * cell.imageFloats(cell.sizeOf(s)));
   for (int e = 0; e < plan.edges; e++) {
     Edge& edge = cell.edges[e];
     for (int n = 0; n <= kReduceNorm; n++) {
-      Convolution& c = edge.convolution[n];
-      if (!c.on) continue;
-      c.y = supply.take(plan.images * cell.imageFloats(cell.nodeSize));
-      c.mean = supply.take(cell.channels);
-      c.rstd = supply.take(cell.channels);
-      c.depthwise = supply.take(depthwiseFloats(cell, n));
-      c.flipped = supply.take(depthwiseFloats(cell, n));
-      c.pointwise = supply.take(pointwiseFloats(cell, n));
-      c.transposed = supply.take(pointwiseFloats(cell, n));
+      if (!edge.convolution[n].on) continue;
+      placeNorm(cell, supply, edge.convolution[n]);
+      placeWeights(cell, supply, edge.convolution[n], n);
     }
-    for (Pooling& pooling : edge.pooling) {
-      if (!pooling.on) continue;
-      pooling.mean = supply.take(cell.channels);
-      pooling.rstd = supply.take(cell.channels);
-    }
+    for (Pooling& pooling : edge.pooling)
+      if (pooling.on) placeNorm(cell, supply, pooling);
   }
+  cell.mixture = supply.take(plan.mixture);
+  cell.paths = plan.paths ? supply.take(static_cast<size_t>(plan.edges) * plan.images) : nullptr;
 }
 
-// The mixture's weights follow the rest of the arena: backward needs them as they were.
-inline float* placeMixture(Cell& cell, Supply& supply) { return supply.take(static_cast<size_t>(cell.plan->edges) * cell.plan->columns); }
+// What backward needs from forward: states, tensors before the normalisations, statistics, packed weights.
+// When there is no backward, states take turns with the tensors of their edges.
+inline void placeArena(Cell& cell, Supply& supply, bool keep) {
+  const Plan& plan = *cell.plan;
+  placeParameters(cell, supply);
+  for (int s = 0; s < plan.states; s++) cell.states[s] = supply.take(plan.images * cell.imageFloats(cell.sizeOf(s)));
+  const size_t start = supply.used;
+  size_t furthest = start;
+  for (int s = 0, list[kMaxEdges]; s < plan.states; s++) {
+    const int count = edgesFrom(plan, s, list);
+    for (int i = 0; i < count; i++)
+      for (Convolution& c : cell.edges[list[i]].convolution)
+        if (c.on) c.y = supply.take(plan.images * cell.imageFloats(cell.nodeSize));
+    if (supply.used > furthest) furthest = supply.used;
+    if (!keep) supply.used = start;
+  }
+  supply.used = furthest;
+}
 
 inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
   const Size in = cell.inSize, node = cell.nodeSize;
@@ -168,7 +217,7 @@ inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
   s.frames.gradient = supply.take(static_cast<size_t>(in.width + 2) * (in.height + 2) * L);
 }
 
-constexpr int kSlotsOfEdge = 24;
+constexpr int kSlotsOfEdge = 3 * (kReduceNorm + 1);
 
 // What only lasts for one pass.
 inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
@@ -195,7 +244,7 @@ inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
     const int count = edgesFrom(plan, s, list);
     for (int i = 0; i < count; i++) {
       Edge& edge = cell.edges[list[i]];
-      for (int q = 0; q < 2; q++)
+      for (int q = 0; q < kSeparables; q++)
         if (edge.convolution[q].on) edge.firstGradients[q] = supply.take(plan.images * cell.imageFloats(cell.nodeSize));
       for (int n = 0; n <= kReduceNorm; n++) {
         Convolution& c = edge.convolution[n];

@@ -32,19 +32,13 @@ class Walk {
     return first;
   }
 
-  // Running mean, running variance, counter; the index of the first.
-  int norm() {
-    TORCH_CHECK(norms_ + 3 <= arguments_.statistics.size(), "darts::cell: got ", arguments_.statistics.size(),
-                " running statistics, expected more");
-    for (size_t i = norms_; i < norms_ + 2; i++) {
-      checkTensor(arguments_.statistics[i], "running statistic", i, {channels_});
-      TORCH_CHECK(arguments_.statistics[i].is_contiguous(), "darts::cell: running statistic ", i, " is not contiguous");
+  // The normalisation of an operation: scale and shift where it has them, then its statistics.
+  void normalise(EdgePlan& edge, int norm, int64_t kind) {
+    if (kind == kAffine) {
+      edge.scale[norm] = weight({channels_});
+      weight({channels_});
     }
-    const at::Tensor& counter = arguments_.statistics[norms_ + 2];
-    TORCH_CHECK(counter.defined() && counter.scalar_type() == at::kLong && counter.dim() == 0,
-                "darts::cell: running statistic ", norms_ + 2, " is no counter (a scalar of int64)");
-    norms_ += 3;
-    return static_cast<int>(norms_ - 3);
+    edge.norm[norm] = statistics();
   }
 
   void end() const {
@@ -53,22 +47,42 @@ class Walk {
   }
 
  private:
+  // Running mean, running variance, counter; the index of the first.
+  int statistics() {
+    TORCH_CHECK(norms_ + 3 <= arguments_.statistics.size(), "darts::cell: got ", arguments_.statistics.size(),
+                " running statistics, expected more");
+    for (size_t i = norms_; i < norms_ + 2; i++) {
+      checkTensor(arguments_.statistics[i], "running statistic", i, {channels_});
+      TORCH_CHECK(arguments_.statistics[i].is_contiguous(), "darts::cell: running statistic ", i, " is not contiguous");
+    }
+    const at::Tensor& counter = arguments_.statistics[norms_ + 2];
+    TORCH_CHECK(counter.defined() && counter.device().is_cpu() && counter.scalar_type() == at::kLong && counter.dim() == 0,
+                "darts::cell: running statistic ", norms_ + 2, " is no counter (a scalar of int64)");
+    norms_ += 3;
+    return static_cast<int>(norms_ - 3);
+  }
+
   const CellArguments& arguments_;
   const int64_t channels_;
   size_t weights_ = 0, norms_ = 0;
 };
 
 // An operation of an edge: its weights and statistics, whether it is evaluated or not.
-void addOperation(EdgePlan& edge, int64_t operation, Walk& walk, int64_t channels) {
+void addOperation(EdgePlan& edge, int64_t operation, int64_t kind, Walk& walk, int64_t channels) {
+  const bool pool = operation == kMaxPool || operation == kAvgPool;
+  const bool bare = operation == kNone || (operation == kSkip && edge.stride == 1);
+  TORCH_CHECK(pool || (kind == kBare) == bare, "darts::cell: got norm ", kind, " for operation ", operation, " of stride ", edge.stride,
+              bare ? ", expected 0: it has none" : ", expected 1 or 2: it is always normalised");
   const auto unit = [&](int norm, int64_t kernel) {
     edge.weight[norm] = walk.unit(kernel);
-    edge.norm[norm] = walk.norm();
+    walk.normalise(edge, norm, kind);
   };
   switch (operation) {
-    case kMaxPool: edge.norm[kMaxNorm] = walk.norm(); break;
-    case kAvgPool: edge.norm[kAvgNorm] = walk.norm(); break;
+    case kMaxPool: if (kind != kBare) walk.normalise(edge, kMaxNorm, kind); break;
+    case kAvgPool: if (kind != kBare) walk.normalise(edge, kAvgNorm, kind); break;
     case kSep3: unit(kSep3First, 3); unit(kSep3Second, 3); break;
     case kSep5: unit(kSep5First, 5); unit(kSep5Second, 5); break;
+    case kSep7: unit(kSep7First, 7); unit(kSep7Second, 7); break;
     case kDil3: unit(kDil3Unit, 3); break;
     case kDil5: unit(kDil5Unit, 5); break;
     case kSkip:
@@ -76,7 +90,7 @@ void addOperation(EdgePlan& edge, int64_t operation, Walk& walk, int64_t channel
       TORCH_CHECK(channels % 2 == 0, "darts::cell: a factorized reduction needs an even number of channels, got ", channels);
       edge.weight[kReduceNorm] = walk.weight({channels / 2, channels, 1, 1});
       walk.weight({channels / 2, channels, 1, 1});
-      edge.norm[kReduceNorm] = walk.norm();
+      walk.normalise(edge, kReduceNorm, kind);
       break;
     default: break;
   }
@@ -92,19 +106,75 @@ void checkInputs(const CellArguments& a) {
   TORCH_CHECK(a.eps >= 0 && a.momentum >= 0 && a.momentum <= 1, "darts::cell: got eps ", a.eps, " and momentum ", a.momentum);
 }
 
-void checkOperations(const CellArguments& a, int64_t edges) {
-  const auto columns = static_cast<int64_t>(a.operations.size());
-  TORCH_CHECK(columns > 0, "darts::cell: got no operations");
-  bool seen[kOperations] = {};
-  for (const int64_t operation : a.operations) {
-    TORCH_CHECK(operation >= 0 && operation < kOperations, "darts::cell: got operation ", operation, ", expected 0 to ", kOperations - 1);
-    TORCH_CHECK(!seen[operation], "darts::cell: operation ", operation, " is listed twice");
-    seen[operation] = true;
+// A number of a list that must lie in [first, end).
+int within(int64_t value, int64_t first, int64_t end, const char* what) {
+  TORCH_CHECK(value >= first && value < end, "darts::cell: got ", what, " ", value, ", expected ", first, " to ", end - 1);
+  return static_cast<int>(value);
+}
+
+void addEdges(Plan& plan, const CellArguments& a) {
+  TORCH_CHECK(a.edges.size() % 2 == 0 && a.edges.size() / 2 <= kMaxEdges, "darts::cell: got ", a.edges.size(),
+              " numbers of edges, expected a source and a target for each of at most ", kMaxEdges);
+  plan.edges = static_cast<int>(a.edges.size() / 2);
+  for (int e = 0; e < plan.edges; e++) {
+    EdgePlan& edge = plan.edge[e];
+    edge.target = within(a.edges[2 * e + 1], 2, plan.states, "an edge to state");
+    edge.source = within(a.edges[2 * e], 0, edge.target, "an edge from state");
+    edge.stride = a.reduction && edge.source < 2 ? 2 : 1;
+    for (int& index : edge.mixture) index = -1;
+    for (int norm = 0; norm < kNorms; norm++) edge.weight[norm] = edge.scale[norm] = edge.norm[norm] = -1;
   }
-  checkTensor(a.mixture, "mixture", 0, {edges, columns});
-  TORCH_CHECK(a.active.empty() || static_cast<int64_t>(a.active.size()) == edges * columns, "darts::cell: got ", a.active.size(),
-              " flags of active operations, expected ", edges * columns, " or none");
-  for (const int64_t flag : a.active) TORCH_CHECK(flag == 0 || flag == 1, "darts::cell: got flag ", flag, ", expected 0 or 1");
+}
+
+void addOperations(Plan& plan, const CellArguments& a) {
+  TORCH_CHECK(a.operations.size() % 4 == 0, "darts::cell: got ", a.operations.size(), " numbers of operations, expected 4 for each");
+  const size_t count = a.operations.size() / 4;
+  TORCH_CHECK(a.active.empty() || a.active.size() == count, "darts::cell: got ", a.active.size(),
+              " flags of active operations, expected ", count, " or none");
+  if (a.mixture.defined()) checkTensor(a.mixture, "mixture", 0, a.mixture.sizes());
+  plan.mixture = a.mixture.defined() ? static_cast<int>(a.mixture.numel()) : 0;
+  bool seen[kMaxEdges][kOperations] = {};
+  Walk walk(a, plan);
+  for (size_t i = 0; i < count; i++) {
+    const int64_t* row = &a.operations[4 * i];
+    const int e = within(row[0], 0, plan.edges, "an operation of edge");
+    const int operation = within(row[1], 0, kOperations, "operation");
+    const int kind = within(row[2], kBare, kAffine + 1, "norm");
+    TORCH_CHECK(!seen[e][operation], "darts::cell: operation ", operation, " is listed twice for edge ", e);
+    seen[e][operation] = true;
+    EdgePlan& edge = plan.edge[e];
+    edge.mixture[operation] = within(row[3], -1, plan.mixture, "a weight of the mixture");
+    addOperation(edge, operation, kind, walk, plan.channels);
+    edge.on[operation] = a.active.empty() || within(a.active[i], 0, 2, "flag") == 1;
+  }
+  walk.end();
+}
+
+// What comes into the nodes besides the edges, and what goes out.
+void addBorders(Plan& plan, const CellArguments& a) {
+  TORCH_CHECK(a.given.size() == a.givenTo.size(), "darts::cell: got ", a.given.size(), " given tensors for ", a.givenTo.size(), " states");
+  bool reached[kMaxStates] = {};
+  for (int e = 0; e < plan.edges; e++) reached[plan.edge[e].target] = true;
+  for (size_t i = 0; i < a.given.size(); i++) {
+    const int state = within(a.givenTo[i], 2, plan.states, "a given tensor of state");
+    TORCH_CHECK(!plan.given[state], "darts::cell: state ", state, " is given twice");
+    checkTensor(a.given[i], "given tensor", static_cast<int64_t>(i), {plan.images, plan.channels, plan.height, plan.width});
+    plan.given[state] = reached[state] = true;
+  }
+  for (int state = 2; state < plan.states; state++)
+    TORCH_CHECK(reached[state], "darts::cell: state ", state, " has no edge and is not given");
+
+  TORCH_CHECK(!a.concat.empty() && a.concat.size() <= static_cast<size_t>(plan.nodes), "darts::cell: got ", a.concat.size(),
+              " states to put out, expected 1 to ", plan.nodes);
+  bool out[kMaxStates] = {};
+  for (const int64_t wanted : a.concat) {
+    const int state = within(wanted, 2, plan.states, "to put out state");
+    TORCH_CHECK(!out[state], "darts::cell: state ", state, " is put out twice");
+    out[state] = true;
+    plan.output[plan.outputs++] = state;
+  }
+  if (a.paths.defined()) checkTensor(a.paths, "paths", 0, {plan.edges, plan.images});
+  plan.paths = a.paths.defined();
 }
 
 }  // namespace
@@ -121,33 +191,14 @@ Plan makePlan(const CellArguments& a) {
   plan.width = a.reduction ? (plan.inWidth + 1) / 2 : plan.inWidth;
   plan.nodes = static_cast<int>(a.nodes);
   plan.states = plan.nodes + 2;
-  plan.edges = plan.nodes * (plan.nodes + 3) / 2;
-  plan.columns = static_cast<int>(a.operations.size());
   plan.training = a.training;
   plan.eps = a.eps;
   plan.momentum = a.momentum;
-  checkOperations(a, plan.edges);
-  TORCH_CHECK(!a.training || static_cast<int64_t>(plan.images) * plan.height * plan.width > 1,
+  addEdges(plan, a);
+  addOperations(plan, a);
+  addBorders(plan, a);
+  TORCH_CHECK(!a.training || a.statistics.empty() || static_cast<int64_t>(plan.images) * plan.height * plan.width > 1,
               "darts::cell: batch statistics need more than one value per channel, got inputs ", a.s0.sizes());
-
-  Walk walk(a, plan);
-  int e = 0;
-  for (int node = 0; node < plan.nodes; node++) {
-    for (int source = 0; source < node + 2; source++, e++) {
-      EdgePlan& edge = plan.edge[e];
-      edge.source = source;
-      edge.target = node + 2;
-      edge.stride = a.reduction && source < 2 ? 2 : 1;
-      for (int& column : edge.column) column = -1;
-      for (int norm = 0; norm < kNorms; norm++) edge.weight[norm] = edge.norm[norm] = -1;
-      for (int column = 0; column < plan.columns; column++) {
-        const int64_t operation = a.operations[column];
-        addOperation(edge, operation, walk, plan.channels);
-        if (a.active.empty() || a.active[e * plan.columns + column]) edge.column[operation] = column;
-      }
-    }
-  }
-  walk.end();
   return plan;
 }
 

@@ -9,13 +9,21 @@
 
 namespace darts::kernels {
 
+// How an operation's outputs are normalised.
+enum NormKind { kBare, kPlain, kAffine };
+
 // What darts::cell is called with; see its schema in operator.cc.
 struct CellArguments {
-  at::Tensor s0, s1, mixture;
-  std::vector<at::Tensor> weights, statistics;
+  at::Tensor s0, s1;
+  at::Tensor mixture, paths;  // undefined where there are none
+  std::vector<at::Tensor> given, weights, statistics;
+  std::vector<int64_t> givenTo;     // state of each given tensor
   int64_t nodes;
   bool reduction;
-  std::vector<int64_t> operations, active;
+  std::vector<int64_t> edges;       // source and target of each
+  std::vector<int64_t> operations;  // edge, operation, kind of norm and index in the mixture (or -1) of each
+  std::vector<int64_t> active;      // a flag for each operation, or none for all
+  std::vector<int64_t> concat;      // states that are put out
   bool training;
   double momentum, eps;
 };

@@ -3,9 +3,10 @@ import type { Edge, Genotype } from "../genotype/genotype.ts";
 import { BatchNorm2d, Conv2d, globalAveragePool, Linear, ReLU } from "../nn/layers.ts";
 import { Identity, type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
-import { cat, type Tensor } from "../tensor/tensor.ts";
+import { cat, ones, type Tensor } from "../tensor/tensor.ts";
 import { AuxiliaryHead } from "./auxiliary-head.ts";
-import { type DropPath, dropPath } from "./drop-path.ts";
+import { type DropPath, dropPath, pathScale } from "./drop-path.ts";
+import { type FusedCell, fusable, fuseCell, type Kernels, notFusable } from "./fused-cell.ts";
 import { OPERATIONS } from "./operations.ts";
 import { type CellPlace, cellPlaces, preprocessing } from "./supernet.ts";
 
@@ -20,6 +21,8 @@ export interface NetworkOptions {
   readonly imageSize: number;
   readonly stem: "cifar" | "imagenet";
   readonly auxiliary: boolean;
+  /** How cells are computed; absent: auto. Fused cells have no second derivatives. */
+  readonly kernels?: Kernels;
 }
 
 /** A discrete cell: every node sums its two chosen operations. */
@@ -29,8 +32,14 @@ export class NetworkCell extends Module {
   readonly _ops: readonly Layer[];
   readonly edges: readonly Edge[];
   readonly concat: readonly number[];
+  readonly kernels: Kernels;
+  readonly #fused: FusedCell | undefined;
 
-  constructor(genotype: Genotype, { channels, inputs, reduction, afterReduction }: CellPlace) {
+  constructor(
+    genotype: Genotype,
+    { channels, inputs, reduction, afterReduction }: CellPlace,
+    kernels: Kernels = "auto",
+  ) {
     super();
     this.edges = reduction ? genotype.reduce : genotype.normal;
     this.concat = reduction ? genotype.reduceConcat : genotype.normalConcat;
@@ -38,11 +47,24 @@ export class NetworkCell extends Module {
     this._ops = this.edges.map(([op, source]) =>
       OPERATIONS[op](channels, reduction && source < 2 ? 2 : 1, true),
     );
+    this.kernels = kernels;
+    if (kernels === "composite") return;
+    const edges = this.edges.map(([primitive, source], i) => ({
+      source,
+      target: 2 + Math.floor(i / 2),
+      operations: [{ primitive, module: this._ops[i] }],
+    }));
+    this.#fused = fuseCell({ edges, nodes: edges.length / 2, reduction, concat: this.concat });
   }
 
   forward(s0: Tensor, s1: Tensor, drop: DropPath): Tensor {
     return scope(() => {
       const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
+      if (this.#fused && fusable(states[0], states[1])) {
+        const pass = { training: this.training, paths: this.#paths(states[0], drop) };
+        return this.#fused.forward(states[0], states[1], pass);
+      }
+      if (this.kernels === "fused") throw notFusable(states[0]);
       for (let i = 0; i < this.edges.length; i += 2) {
         states.push(this.#path(i, states, drop).add(this.#path(i + 1, states, drop)));
       }
@@ -57,6 +79,16 @@ export class NetworkCell extends Module {
     const operation = this._ops[i];
     const value = operation.forward(states[this.edges[i][1]]);
     return this.training && !(operation instanceof Identity) ? dropPath(value, drop) : value;
+  }
+
+  /** The scales of all paths, [edges, N], drawn in the order in which the composite cell draws them. */
+  #paths(images: Tensor, drop: DropPath): Tensor | undefined {
+    if (!this.training || drop.probability === 0) return undefined;
+    const kept = ones([images.shape[0], 1, 1, 1]);
+    const scales = this._ops.map((operation) =>
+      operation instanceof Identity ? kept : pathScale(images, drop),
+    );
+    return cat(scales, 0).reshape([scales.length, -1]);
   }
 }
 
@@ -85,7 +117,7 @@ export class Network extends Module {
 
     const width = { normal: genotype.normalConcat.length, reduce: genotype.reduceConcat.length };
     const places = cellPlaces({ channels, cells, width, stem: stemChannels, afterReduction: imagenet });
-    this.cells = places.map((place) => new NetworkCell(genotype, place));
+    this.cells = places.map((place) => new NetworkCell(genotype, place, options.kernels));
 
     const auxiliaryCell = places[this.#auxiliaryAt(cells)];
     this.auxiliary_head = options.auxiliary

@@ -1,12 +1,12 @@
 // The supernet (DARTS, sections 2.1 and 2.2): cells whose edges mix all candidate operations.
 // The alphas are not in here: a search method makes the mixture's weights from them before each pass.
-import { UserError } from "../errors.ts";
-import { edgeOffset, isReduction } from "../genotype/genotype.ts";
+import { allNodes, edgeOffset, isReduction } from "../genotype/genotype.ts";
 import { BatchNorm2d, Conv2d, globalAveragePool, Linear } from "../nn/layers.ts";
 import { type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
-import { type FusedCell, fusable, fuseCell } from "./fused-cell.ts";
+import type { CellEdge } from "./cell-plan.ts";
+import { type FusedCell, fusable, fuseCell, type Kernels, notFusable } from "./fused-cell.ts";
 import { type EdgeContext, type EdgeModule, MixedOp } from "./mixed-op.ts";
 import { FactorizedReduce, ReLUConvBN } from "./operations.ts";
 import type { Primitive } from "./primitives.ts";
@@ -42,9 +42,6 @@ export interface SupernetOptions {
   readonly kernels?: Kernels;
 }
 
-/** Fused CPU kernels where they fit, always (an error where they do not), or libtorch's operators one by one. */
-export type Kernels = "auto" | "fused" | "composite";
-
 /** Maps a cell's two inputs to its channels; the older one is halved when a reduction cell lies between. */
 export function preprocessing(
   inputs: readonly [number, number],
@@ -79,7 +76,8 @@ export class SupernetCell extends Module {
       createEdge({ channels, stride: reduction && source < 2 ? 2 : 1, primitives, edge, reduction }),
     );
     this.kernels = kernels;
-    if (kernels !== "composite") this.#fused = fuseCell(this._ops, { nodes, reduction, primitives });
+    const edges = kernels === "composite" ? undefined : mixedEdges(this._ops, nodes, primitives);
+    if (edges) this.#fused = fuseCell({ edges, nodes, reduction, concat: allNodes(nodes) });
   }
 
   /** [N, C0, H, W], [N, C1, H', W'] → [N, nodes·channels, H'', W'']. */
@@ -87,7 +85,14 @@ export class SupernetCell extends Module {
     return scope(() => {
       const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
       if (this.#fused && fusable(states[0], states[1])) {
-        return this.#fused.forward(states[0], states[1], mixture);
+        const { operations, edges, active } = mixture;
+        // An edge's weight multiplies all of its candidates: it can as well multiply their weights.
+        const weights = edges ? operations.mul(edges.reshape([-1, 1])) : operations;
+        return this.#fused.forward(states[0], states[1], {
+          training: this.training,
+          mixture: weights,
+          active,
+        });
       }
       if (this.kernels === "fused") throw notFusable(states[0]);
       for (let node = 0; node < this.nodes; node++) {
@@ -104,13 +109,6 @@ export class SupernetCell extends Module {
     const value = this._ops[edge].forward(state, operations.select(0, edge), active?.[edge]);
     return edges ? value.mul(edges.select(0, edge)) : value;
   }
-}
-
-function notFusable({ device, dtype }: Tensor): UserError {
-  return new UserError(
-    `kernels is fused, but the fused kernels do not cover these cells (on ${device}, ${dtype}): they take the eight ` +
-      "primitives of DARTS on the CPU in float32, mixed as DARTS mixes them. Set kernels to auto or composite.",
-  );
 }
 
 /** A network of mixed cells, from images [N, imageChannels, H, W] to logits [N, classes]. */
@@ -190,10 +188,30 @@ export function cellPlaces({
 }
 
 /** The edges of a cell in their published order, each with the state it starts from. */
-function edgesOf(nodes: number): { edge: number; source: number }[] {
-  const edges: { edge: number; source: number }[] = [];
+function edgesOf(nodes: number): { edge: number; source: number; target: number }[] {
+  const edges: { edge: number; source: number; target: number }[] = [];
   for (let node = 0; node < nodes; node++) {
-    for (let source = 0; source < node + 2; source++) edges.push({ edge: edges.length, source });
+    for (let source = 0; source < node + 2; source++)
+      edges.push({ edge: edges.length, source, target: node + 2 });
   }
   return edges;
+}
+
+/** The edges of a cell for the kernels; undefined where one is of a class of its own and computes something else. */
+export function mixedEdges(
+  modules: readonly EdgeModule[],
+  nodes: number,
+  primitives: readonly Primitive[],
+): CellEdge[] | undefined {
+  if (!modules.every((module) => module instanceof MixedOp && module.constructor === MixedOp))
+    return undefined;
+  return edgesOf(nodes).map(({ edge, source, target }) => ({
+    source,
+    target,
+    operations: primitives.map((primitive, k) => ({
+      primitive,
+      module: (modules[edge] as MixedOp)._ops[k],
+      weight: edge * primitives.length + k,
+    })),
+  }));
 }

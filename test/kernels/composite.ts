@@ -1,8 +1,9 @@
 // The oracle of the fused cell: the same edges in float64, composed of libtorch's operators.
-import { edgeOffset } from "../../src/genotype/genotype.ts";
+import { allNodes, edgeOffset } from "../../src/genotype/genotype.ts";
+import { type FusedCell, fuseCell } from "../../src/space/fused-cell.ts";
 import { MixedOp } from "../../src/space/mixed-op.ts";
 import type { Primitive } from "../../src/space/primitives.ts";
-import type { CellMixture } from "../../src/space/supernet.ts";
+import { type CellMixture, mixedEdges } from "../../src/space/supernet.ts";
 import { grad } from "../../src/tensor/autograd.ts";
 import { cat, type Tensor } from "../../src/tensor/tensor.ts";
 
@@ -28,6 +29,12 @@ export function createEdges({ channels, nodes, reduction, primitives }: Case): M
     }
   }
   return edges;
+}
+
+/** The same edges on the kernels. */
+export function fusedBody(it: Case, modules: readonly MixedOp[]): FusedCell {
+  const edges = mixedEdges(modules, it.nodes, it.primitives)!;
+  return fuseCell({ ...it, edges, concat: allNodes(it.nodes) })!;
 }
 
 /** What SupernetCell computes after its preprocessing. */

@@ -1,14 +1,15 @@
 // darts::cell as an operator: the same bytes for any number of threads, memory that comes back, refusals of bad plans.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { FusedCell, fusable, fuseCell } from "../../src/space/fused-cell.ts";
+import { fusable, fuseCell } from "../../src/space/fused-cell.ts";
 import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
+import { mixedEdges } from "../../src/space/supernet.ts";
 import { operator } from "../../src/tensor/aten.ts";
 import { grad, noGrad } from "../../src/tensor/autograd.ts";
 import { seed, setThreads } from "../../src/tensor/runtime.ts";
 import { ones, Parameter, randn, type Tensor, zeros } from "../../src/tensor/tensor.ts";
 import { leakFree } from "../support/leak-free.ts";
-import { type Case, createEdges, withGradients } from "./composite.ts";
+import { type Case, createEdges, fusedBody, withGradients } from "./composite.ts";
 
 const SMALL: Case = {
   images: 13,
@@ -29,7 +30,7 @@ function step(it: Case, threads: number): number[][] {
   using s0 = new Parameter(randn(shape));
   using s1 = new Parameter(randn(shape));
   using mixture = new Parameter(randn([edges.length, it.primitives.length]).softmax(1));
-  const output = new FusedCell({ ...it, edges }).forward(s0, s1, { operations: mixture });
+  const output = fusedBody(it, edges).forward(s0, s1, { training: true, mixture });
   const inputs = [
     ["s0", s0],
     ["s1", s1],
@@ -54,12 +55,15 @@ for (const reduction of [false, true]) {
   );
 }
 
-/** The arguments of a valid call of one node and two operations, by name. */
+/** The arguments of a valid call of one node, two edges and two operations each, by name. */
 function validCall() {
   return {
     s0: zeros([2, 4, 5, 5]),
     s1: zeros([2, 4, 5, 5]),
-    mixture: ones([2, 2]),
+    mixture: ones([2, 2]) as Tensor | null,
+    paths: null as Tensor | null,
+    given: [] as Tensor[],
+    givenTo: [] as number[],
     weights: Array.from({ length: 2 }, () => [zeros([4, 1, 3, 3]), zeros([4, 4, 1, 1])]).flat(),
     statistics: Array.from({ length: 2 }, () => [
       zeros([4]),
@@ -68,12 +72,16 @@ function validCall() {
     ]).flat(),
     nodes: 1,
     reduction: false,
-    operations: [3, 6],
+    edges: [0, 2, 1, 2],
+    // Of each: edge, operation, kind of norm, index in the mixture.
+    operations: [0, 3, 0, 0, 0, 6, 1, 1, 1, 3, 0, 2, 1, 6, 1, 3],
     active: [] as number[],
+    concat: [2],
     training: true,
   };
 }
 
+const image = () => zeros([2, 4, 5, 5]);
 const REFUSED: [string, Partial<Record<keyof ReturnType<typeof validCall>, unknown>>, RegExp][] = [
   [
     "inputs of different sizes",
@@ -83,25 +91,44 @@ const REFUSED: [string, Partial<Record<keyof ReturnType<typeof validCall>, unkno
   ["inputs that are no images", { s0: () => zeros([2, 4]) }, /expected \[N, C, H, W\]/],
   ["no images", { s0: () => zeros([0, 4, 5, 5]) }, /expected \[N, C, H, W\]/],
   ["doubles", { s0: () => zeros([2, 4, 5, 5], { dtype: "float64" }) }, /expected float32/],
-  [
-    "a mixture of other edges",
-    { mixture: () => ones([5, 2]) },
-    /mixture 0 has shape \[5, 2\], expected \[2, 2\]/,
-  ],
+  ["too small a mixture", { mixture: () => ones([3]) }, /weight of the mixture 3, expected -1 to 2/],
+  ["weights of no mixture", { mixture: null }, /weight of the mixture 0, expected -1 to -1/],
+  ["a mixture of integers", { mixture: () => ones([4], { dtype: "int64" }) }, /mixture 0 is Long/],
+  ["paths of other images", { paths: () => ones([2, 3]) }, /paths 0 has shape \[2, 3\], expected \[2, 2\]/],
+  ["a given tensor without a state", { given: () => [image()] }, /got 1 given tensors for 0 states/],
+  ["a given input", { given: () => [image()], givenTo: [1] }, /given tensor of state 1, expected 2 to 2/],
+  ["a state given twice", { given: () => [image(), image()], givenTo: [2, 2] }, /state 2 is given twice/],
+  ["a given tensor of another size", { given: () => [zeros([2, 4, 5, 4])], givenTo: [2] }, /given tensor 0/],
   ["too few weights", { weights: () => [zeros([4, 1, 3, 3])] }, /got 1 weights, expected more/],
   [
     "a weight of another shape",
     { weights: () => [zeros([4, 1, 5, 5])] },
     /weight 0 has shape \[4, 1, 5, 5\], expected/,
   ],
+  ["weights without scales", { operations: [0, 6, 2, 0, 1, 6, 2, 1] }, /weight 2 .*expected \[4\]/],
+  ["too many weights", { operations: [0, 6, 1, 0] }, /got 4 weights, expected 2/],
   ["too few statistics", { statistics: () => [] }, /running statistics, expected more/],
   ["too many nodes", { nodes: 99 }, /got 99 nodes, expected 1 to 10/],
   ["no nodes", { nodes: 0 }, /got 0 nodes/],
-  ["unknown operations", { operations: [3, 8] }, /got operation 8, expected 0 to 7/],
-  ["an operation twice", { operations: [3, 3] }, /listed twice/],
-  ["no operations", { operations: [] }, /got no operations/],
+  ["half an edge", { edges: [0, 2, 1] }, /got 3 numbers of edges/],
+  ["too many edges", { edges: Array(258).fill([0, 2]).flat() }, /at most 128/],
+  ["an edge from its own target", { edges: [0, 2, 2, 2] }, /an edge from state 2, expected 0 to 1/],
+  ["an edge back", { nodes: 2, edges: [3, 2, 0, 3] }, /an edge from state 3, expected 0 to 1/],
+  ["an edge into an input", { edges: [0, 1, 1, 2] }, /an edge to state 1, expected 2 to 2/],
+  ["an edge to nowhere", { edges: [0, 2, 1, 3] }, /an edge to state 3, expected 2 to 2/],
+  ["a node that nothing reaches", { nodes: 2 }, /state 3 has no edge and is not given/],
+  ["half an operation", { operations: [0, 3, 0] }, /got 3 numbers of operations/],
+  ["an operation of no edge", { operations: [2, 3, 0, 0] }, /an operation of edge 2, expected 0 to 1/],
+  ["unknown operations", { operations: [0, 9, 0, 0] }, /got operation 9, expected 0 to 8/],
+  ["an operation twice", { operations: [0, 3, 0, 0, 0, 3, 0, 1] }, /listed twice for edge 0/],
+  ["a skip connection with a norm", { operations: [0, 3, 1, 0] }, /got norm 1 for operation 3.*expected 0/],
+  ["a convolution without a norm", { operations: [0, 6, 0, 0] }, /got norm 0 for operation 6/],
+  ["an unknown norm", { operations: [0, 1, 3, 0] }, /got norm 3, expected 0 to 2/],
   ["too few flags", { active: [1] }, /got 1 flags of active operations, expected 4/],
-  ["flags that are none", { active: [1, 2, 0, 1] }, /got flag 2, expected 0 or 1/],
+  ["flags that are none", { active: [1, 2, 0, 1] }, /got flag 2, expected 0 to 1/],
+  ["nothing to put out", { concat: [] }, /got 0 states to put out/],
+  ["an input to put out", { concat: [1] }, /to put out state 1, expected 2 to 2/],
+  ["a state put out twice", { nodes: 2, edges: [0, 2, 1, 3], concat: [2, 2] }, /state 2 is put out twice/],
   [
     "batch statistics of one value",
     { s0: () => zeros([1, 4, 1, 1]), s1: () => zeros([1, 4, 1, 1]) },
@@ -138,8 +165,8 @@ test(
       using s0 = new Parameter(randn(shape));
       using mixture = new Parameter(randn([edges.length, it.primitives.length]).softmax(1));
       const s1 = randn(shape);
-      const cell = new FusedCell({ ...it, edges });
-      const loss = () => cell.forward(s0, s1, { operations: mixture }).sum();
+      const cell = fusedBody(it, edges);
+      const loss = () => cell.forward(s0, s1, { training: true, mixture }).sum();
       const [all] = grad([loss()], [mixture, s0, ...edges.flatMap((edge) => edge.parameters())]);
       const [alone] = grad([loss()], [mixture]);
       assert.deepEqual(alone!.toNumbers(), all!.toNumbers());
@@ -155,7 +182,7 @@ test(
   "second derivatives are refused, not wrong",
   leakFree(() => {
     const call = validCall();
-    using mixture = new Parameter(call.mixture.clone());
+    using mixture = new Parameter(ones([2, 2]));
     const output = operator("darts::cell")(...Object.values({ ...call, mixture })) as Tensor;
     assert.throws(() => grad([output.sum()], [mixture], { createGraph: true }), /no second derivatives/);
   }),
@@ -178,13 +205,19 @@ test(
 );
 
 test(
-  "cells of other operations or edges are left to the composite path",
+  "cells of which the kernels have nothing, or that are too large, are left to the composite path",
   leakFree(() => {
-    const edges = createEdges({ ...SMALL, primitives: ["none", "sep_conv_7x7"] });
-    const options = { nodes: 3, reduction: false } as const;
-    assert.equal(fuseCell(edges, { ...options, primitives: ["none", "sep_conv_7x7"] }), undefined);
+    const fused = (it: Case) => {
+      const modules = createEdges(it);
+      const edges = mixedEdges(modules, it.nodes, it.primitives)!;
+      const found = fuseCell({ ...it, edges, concat: [2] });
+      for (const edge of modules) edge.dispose();
+      return found;
+    };
+    assert.equal(fused({ ...SMALL, primitives: ["none", "conv_7x1_1x7"] }), undefined);
+    assert.equal(fused({ ...SMALL, nodes: 11, primitives: ["skip_connect"] }), undefined);
+    assert.ok(fused({ ...SMALL, nodes: 10, primitives: ["skip_connect", "conv_7x1_1x7"] }));
     assert.ok(!fusable(zeros([1, 1, 1, 1], { dtype: "float64" }), zeros([1, 1, 1, 1])));
-    for (const edge of edges) edge.dispose();
   }),
 );
 
