@@ -45,7 +45,9 @@ DARTS_INLINE void pointwiseForward(const Cell& cell, const Convolution& c, int i
     int y0, int pixels, float* y, float* sums) {
   const Size size = cell.nodeSize;
   float* rows = y + static_cast<size_t>(y0) * size.width * L;
-  pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, [&](int block, int p, auto count,
+  // A factorized reduction's inputs are two images with a last block each.
+  const int lastLanes = inBlocks == cell.blocks ? cell.lastLanes() : L;
+  pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, lastLanes, [&](int block, int p, auto count,
       const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(count)::value;
     float* out = rows + block * size.block() + static_cast<size_t>(p) * L;
@@ -116,12 +118,12 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
     loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.dy);
     if (cell.wantsWeights) {
       depthwiseRows<K, D, S>(cell, c, framed, in, y0, here, s.t, tile, s.ahead);
-      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, blocks);
+      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, blocks, cell.lastLanes());
     }
     // The gradient between the two convolutions goes into a framed image, for its turn as an input.
     for (int r = 0; r < here; r++) {
       float* row = s.dt + out.framed(y0 + r, 0);
-      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, blocks, blocks,
+      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, blocks, blocks, cell.lastLanes(),
           [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
         constexpr int P = decltype(count)::value;
         float* to = row + block * out.framedBlock() + static_cast<size_t>(p) * L;
@@ -181,10 +183,10 @@ inline void reduceBackward(const Cell& cell, const Convolution& c, const float* 
     loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.dy);
     if (cell.wantsWeights) {
       gatherReduced(cell, framed, y0, here, s.t, tile);
-      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, 2 * blocks);
+      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, 2 * blocks, cell.lastLanes());
     }
     for (int r = 0; r < here; r++) {
-      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, 2 * blocks, blocks,
+      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, 2 * blocks, blocks, cell.lastLanes(),
           [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
         constexpr int P = decltype(count)::value;
         const int half = block >= blocks, yy = 2 * (y0 + r) + half;

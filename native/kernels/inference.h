@@ -47,7 +47,7 @@ inline void inferFirst(const Cell& cell, const Edge& edge, int norm, const float
   overTiles(cell, c, norm, edge.plan->stride, framed, in, s, [&](int y0, int rows, size_t tile) DARTS_LAMBDA {
     for (int r = 0; r < rows; r++) {
       float* row = s.z + out.framed(y0 + r, 0);
-      pointwise(s.t + static_cast<size_t>(r) * out.width * L, tile, out.width, c.pointwise, cell.blocks, cell.blocks,
+      pointwise(s.t + static_cast<size_t>(r) * out.width * L, tile, out.width, c.pointwise, cell.blocks, cell.blocks, cell.lastLanes(),
           [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
         constexpr int P = decltype(count)::value;
         const V scale = load(c.scale + block * L), shift = load(c.shift + block * L);
@@ -65,7 +65,8 @@ inline void inferLast(const Cell& cell, const Edge& edge, int norm, const float*
   const V weight = all(path * cell.mixtureWeight(edge, kOperationOf[norm]));
   float* node = s.states[edge.plan->target];
   overTiles(cell, c, norm, edge.plan->stride, framed, in, s, [&](int y0, int rows, size_t tile) DARTS_LAMBDA {
-    pointwise(s.t, tile, rows * out.width, c.pointwise, cell.blocks, inputBlocks(cell, norm),
+    const int lastLanes = norm == kReduceNorm ? L : cell.lastLanes();
+    pointwise(s.t, tile, rows * out.width, c.pointwise, cell.blocks, inputBlocks(cell, norm), lastLanes,
         [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
       constexpr int P = decltype(count)::value;
       const V scale = load(c.scale + block * L) * weight, shift = load(c.shift + block * L) * weight;

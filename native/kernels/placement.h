@@ -87,6 +87,8 @@ struct Cell {
   double* sums;                      // [16][channels], for totals
 
   Size sizeOf(int state) const { return state < 2 ? inSize : nodeSize; }
+  // Channels in the last block.
+  int lastLanes() const { return plan->channels - (blocks - 1) * L; }
   size_t imageFloats(Size size) const { return size.block() * blocks; }
   float* partial(int image, int slot) const { return partials + (static_cast<size_t>(image) * slots + slot) * channels; }
   double statisticsCount() const { return static_cast<double>(plan->images) * nodeSize.pixels(); }

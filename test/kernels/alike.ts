@@ -21,7 +21,7 @@ const largest = (values: readonly number[]) => Math.max(...values.map(Math.abs))
 export function assertAlike(mine: Result, oracle: Result): void {
   const close = (got: Tensor, expected: Tensor, what: string, floor = 0) => {
     const [a, b] = [got, expected].map((tensor) => tensor.to({ dtype: "float64" }).toNumbers());
-    const scale = Math.max(floor / largest(b), 1);
+    const scale = Math.max(floor / Math.max(largest(b), Number.MIN_VALUE), 1);
     assert.deepEqual(got.shape, expected.shape, what);
     assertClose(a, b, TOLERANCE * scale, what);
   };

@@ -1,13 +1,15 @@
 // darts::cell as an operator: the same bytes for any number of threads, memory that comes back, refusals of bad plans.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { createGenerator } from "../../src/random/generator.ts";
 import { fusable, fuseCell } from "../../src/space/fused-cell.ts";
 import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
 import { mixedEdges } from "../../src/space/supernet.ts";
 import { operator } from "../../src/tensor/aten.ts";
 import { grad, noGrad } from "../../src/tensor/autograd.ts";
 import { seed, setThreads } from "../../src/tensor/runtime.ts";
-import { ones, Parameter, randn, type Tensor, zeros } from "../../src/tensor/tensor.ts";
+import { scope } from "../../src/tensor/scope.ts";
+import { ones, Parameter, randn, Tensor, zeros } from "../../src/tensor/tensor.ts";
 import { leakFree } from "../support/leak-free.ts";
 import { type Case, createEdges, fusedBody, withGradients } from "./composite.ts";
 
@@ -146,6 +148,52 @@ for (const [what, wrong, message] of REFUSED) {
     }),
   );
 }
+
+/** How many calls with random mistakes; more with DARTS_RANDOM_CASES. */
+const RANDOM_CALLS = 10 * Number(process.env.DARTS_RANDOM_CASES ?? 40);
+
+test(
+  "calls with random mistakes are refused with what was got and expected, or compute something",
+  leakFree(() => {
+    const generator = createGenerator(5, "mistakes");
+    const below = (end: number) => generator.int(0, end - 1);
+    const sizes = [0, 1, 2, 4, 5];
+    const shape = () => Array.from({ length: below(5) }, () => sizes[below(sizes.length)]);
+    const dtype = () => (["float32", "float64", "int64"] as const)[below(3)];
+    const mistake = (value: unknown): unknown => {
+      if (value === null || value instanceof Tensor) return zeros(shape(), { dtype: dtype() });
+      if (typeof value === "boolean") return !value;
+      if (typeof value === "number") return below(14) - 2;
+      const list = [...(value as unknown[])];
+      const number = typeof list[0] !== "object";
+      const at = below(list.length + 1);
+      if (below(3) === 0) list.splice(at, 1);
+      else if (at < list.length) list[at] = mistake(list[at]);
+      else list.push(number ? below(14) - 2 : mistake(null));
+      return list;
+    };
+    let refused = 0;
+    for (let i = 0; i < RANDOM_CALLS; i++) {
+      scope(() => {
+        const call: Record<string, unknown> = { ...validCall(), given: [image()], givenTo: [2] };
+        const names = Object.keys(call);
+        for (let n = 0; n <= below(2); n++) {
+          const name = names[below(names.length)];
+          call[name] = mistake(call[name]);
+        }
+        try {
+          const output = operator("darts::cell")(...Object.values(call)) as Tensor;
+          assert.equal(output.shape.length, 4);
+        } catch (error) {
+          assert.match(String(error), /darts::cell: .*(got|has|is|needs?|listed|put out)/s);
+          refused++;
+        }
+      });
+    }
+    assert.ok(refused > RANDOM_CALLS / 3, `${refused} of ${RANDOM_CALLS} refused`);
+    assert.ok(refused < RANDOM_CALLS, "some are taken");
+  }),
+);
 
 test(
   "the valid call is taken",
