@@ -14,9 +14,10 @@ inline void total(const Cell& cell, int slot, double* sums) {
   }
 }
 
-// Mean and variance of the batch from each image's Σ(y - shift), Σ(y - shift)² and shift, in `slot` and the next two.
-inline void moments(const Cell& cell, int slot, double* mean, double* variance) {
-  const double pixels = cell.nodeSize.pixels(), count = cell.statisticsCount();
+// Mean and variance of a batch of images of `size`, from each one's Σ(y - shift), Σ(y - shift)² and shift, in `slot` and
+// the next two.
+inline void moments(const Cell& cell, Size size, int slot, double* mean, double* variance) {
+  const double pixels = size.pixels(), count = cell.plan->images * pixels;
   for (size_t c = 0; c < cell.channels; c++) mean[c] = variance[c] = 0;
   for (int n = 0; n < cell.plan->images; n++) {
     const float *sum = cell.partial(n, slot), *shift = cell.partial(n, slot + 2);
@@ -33,12 +34,13 @@ inline void moments(const Cell& cell, int slot, double* mean, double* variance) 
 
 // Mean and 1/√(variance + ε) of the batch, from the sums in `slot` and the next two; in evaluation the
 // running statistics'. In training these move by `momentum` towards the batch's (unbiased variance, as PyTorch has it).
-inline void finishNorm(const Cell& cell, int slot, float* const* statistics, int index, float* mean, float* rstd) {
+inline void finishNorm(const Cell& cell, Size size, int slot, float* const* statistics, int index, float* mean,
+    float* rstd) {
   const Plan& plan = *cell.plan;
   float *runningMean = statistics[index], *runningVariance = statistics[index + 1];
-  const double count = cell.statisticsCount();
+  const double count = static_cast<double>(plan.images) * size.pixels();
   double *batchMean = cell.sums, *batchVariance = cell.sums + cell.channels;
-  if (plan.training) moments(cell, slot, batchMean, batchVariance);
+  if (plan.training) moments(cell, size, slot, batchMean, batchVariance);
   for (int c = 0; c < static_cast<int>(cell.channels); c++) {
     double m = 0, v = 0;
     if (c >= plan.channels) {
@@ -55,6 +57,10 @@ inline void finishNorm(const Cell& cell, int slot, float* const* statistics, int
     mean[c] = static_cast<float>(m);
     rstd[c] = static_cast<float>(1 / std::sqrt(v + plan.eps));
   }
+}
+
+inline void finishNorm(const Cell& cell, int slot, float* const* statistics, int index, float* mean, float* rstd) {
+  finishNorm(cell, cell.nodeSize, slot, statistics, index, mean, rstd);
 }
 
 struct Affine { double a, b, k, weightGradient; };

@@ -31,7 +31,20 @@ struct EdgePlan {
   int norm[kNorms];        // index of the running mean; the running variance and the counter follow
 };
 
-// A cell: states 0 and 1 are its inputs, each node sums its edges from all states before it.
+// How an input becomes a state: it is one already, by ReLU → 1×1 convolution → normalisation, or by a factorized reduction.
+enum Preprocess { kAsItIs, kPointwise, kReduce, kPreprocesses };
+
+// An input: `parts` times `channels` channels, each part in whole blocks.
+struct InputPlan {
+  int preprocess;
+  int parts, channels;
+  int height, width;
+  bool affine;             // its normalisation has a scale and a shift
+  int weight;              // index of the convolution's weight (of the first of two); scale and shift follow
+  int norm;
+};
+
+// A cell: states 0 and 1 come from its inputs, each node sums its edges from all states before it.
 struct Plan {
   int images, channels;
   int inHeight, inWidth;   // of states 0 and 1
@@ -40,20 +53,29 @@ struct Plan {
   bool reduction;
   bool training;           // batch statistics, and the running ones are updated; else the running ones are used
   double eps, momentum;
+  InputPlan input[2];
   EdgePlan edge[kMaxEdges];
 };
 
-// Where images lie in memory: element strides; the rows are dense.
+// Where images lie in memory: element strides. Pixels are dense if their channels are not, and the other way round.
 struct Images {
   float* data;
-  int64_t image, channel, pixel;
+  int64_t image, channel;
+};
+
+// Images in both layouts: see blocks.h.
+struct Conversion {
+  Images images;           // read only on the way to blocks
+  float* blocks;           // read only on the way back
+  int count, parts, channels, pixels;
+  int threads;
 };
 
 struct ForwardCall {
   const Plan* plan;
   int threads;
-  Images inputs[2];        // read only
-  Images output;           // nodes · channels
+  const float* inputs[2];  // in blocks, as all images here
+  float* output;           // the nodes are its parts
   const float* mixture;    // [edges, columns]
   const float* const* weights;
   float* const* statistics;  // running mean, running variance, (counter: not touched here)
@@ -64,9 +86,11 @@ struct ForwardCall {
 struct BackwardCall {
   const Plan* plan;
   int threads;
-  Images outputGradient;   // read only
-  bool wantsInputs, wantsWeights;  // an alpha step needs no gradients of weights: half of the work
-  Images inputGradients[2];
+  const float* inputs[2];
+  const float* output;     // as forward made it
+  const float* outputGradient;
+  bool wantsWeights;       // an alpha step needs no gradients of weights: half of the work
+  float* inputGradients[2];  // or none
   float* mixtureGradient;  // [edges, columns]
   float* const* weightGradients;  // of operations that are evaluated
   float* arena;
@@ -81,6 +105,8 @@ struct Kernels {
   size_t (*scratchFloats)(const Plan&, int threads, bool backward);
   void (*forward)(const ForwardCall&);
   void (*backward)(const BackwardCall&);
+  void (*toBlocks)(const Conversion&);
+  void (*fromBlocks)(const Conversion&);
 };
 
 namespace avx512 { extern const Kernels kernels; }

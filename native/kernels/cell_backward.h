@@ -235,21 +235,28 @@ inline void backward(const BackwardCall& call) {
   Cell& cell = *new Cell;
   describe(cell, plan, call.threads);
   Supply arena{call.arena}, scratch{call.scratch};
+  placeInputArena(cell, arena);
   placeArena(cell, arena);
   const float* mixture = placeMixture(cell, arena);
+  placeInputScratch(cell, scratch, true);
   placeScratch(cell, scratch, true);
+  placeNodes(cell, const_cast<float*>(call.output));
   cell.wantsWeights = call.wantsWeights;
   for (int e = 0; e < plan.edges; e++) {
     Edge& edge = cell.edges[e];
     if (edge.skips()) edge.skipWeight = mixture + static_cast<size_t>(e) * plan.columns + edge.plan->column[kSkip];
   }
   zeroFrames(cell, true);
+  for (int i = 0; i < 2; i++)
+    if (!cell.inputs[i].on() && call.inputGradients[i]) cell.gradients[i] = call.inputGradients[i];
+  restoreInputs(cell, call);
   overImages(cell, [&](int n, int, Scratch&, bool) {
     for (int s = 0; s < 2; s++) std::memset(image(cell, cell.gradients[s], cell.inSize, n), 0,
         cell.imageFloats(cell.inSize) * sizeof(float));
-    for (int i = 0; i < plan.nodes; i++)
-      toBlocks(call.outputGradient, n, plan.channels, i * plan.channels, cell.nodeSize, image(cell,
-          cell.gradients[2 + i], cell.nodeSize, n));
+    for (int i = 0; i < plan.nodes; i++) {
+      const float* from = call.outputGradient + (static_cast<size_t>(i) * plan.images + n) * cell.imageFloats(cell.nodeSize);
+      std::memcpy(image(cell, cell.gradients[2 + i], cell.nodeSize, n), from, cell.imageFloats(cell.nodeSize) * sizeof(float));
+    }
   });
   for (int state = plan.states - 2; state >= 0; state--) {
     const Outgoing out = outgoing(cell, state);
@@ -257,7 +264,7 @@ inline void backward(const BackwardCall& call) {
     if (state == 1 && plan.reduction) zeroFrames(cell, true);
     gradientSums(cell, out);
     gradientsOfNorms(cell, out, mixture, call.mixtureGradient);
-    if (state < 2 && !call.wantsInputs && !call.wantsWeights) continue;
+    if (state < 2 && !call.inputGradients[state] && !call.wantsWeights) continue;
     if (anySecond(cell, out)) backwardSecond(cell, out);
     overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
       backwardFirst(cell, out, n, chunk, s);
@@ -270,10 +277,7 @@ inline void backward(const BackwardCall& call) {
       if (edge.convolution[norm].on) unpackGradients(cell, edge, norm, call.weightGradients);
     });
   }
-  if (call.wantsInputs) overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) fromBlocks(image(cell, cell.gradients[s], cell.inSize, n), call.inputGradients[s], n,
-        plan.channels, 0, cell.inSize);
-  });
+  preprocessBackward(cell, call);
   delete &cell;
 }
 

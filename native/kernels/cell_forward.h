@@ -8,6 +8,7 @@
 #include "batchnorm.h"
 #include "convolution.h"
 #include "pooling.h"
+#include "preprocess.h"
 #include "terms.h"
 #include "weights.h"
 
@@ -194,18 +195,18 @@ inline void forward(const ForwardCall& call) {
   Cell& cell = *new Cell;
   describe(cell, plan, call.threads);
   Supply arena{call.arena}, scratch{call.scratch};
+  placeInputArena(cell, arena);
   placeArena(cell, arena);
+  placeInputScratch(cell, scratch, false);
   placeScratch(cell, scratch, false);
+  placeNodes(cell, call.output);
   std::memcpy(placeMixture(cell, arena), call.mixture, sizeof(float) * plan.edges * plan.columns);
   zeroFrames(cell, false);
   overItems(cell, plan.edges, [&](int e) {
     for (int norm = 0; norm <= kReduceNorm; norm++)
       if (cell.edges[e].convolution[norm].on) packConvolution(cell, cell.edges[e], norm, call.weights);
   });
-  overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) toBlocks(call.inputs[s], n, plan.channels, 0, cell.inSize, image(cell, cell.states[s],
-        cell.inSize, n));
-  });
+  preprocessForward(cell, call);
   for (int state = 0; state < plan.states - 1; state++) {
     const Outgoing out = outgoing(cell, state);
     // A reduction cell's nodes are smaller than its inputs: the frame lies elsewhere, and must be zero again.
@@ -214,11 +215,6 @@ inline void forward(const ForwardCall& call) {
     if (anySecond(cell, out)) forwardSecond(cell, out, call.statistics);
     addToNodes(cell, out, call.mixture);
   }
-  overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int i = 0; i < plan.nodes; i++)
-      fromBlocks(image(cell, cell.states[2 + i], cell.nodeSize, n), call.output, n, plan.channels, i * plan.channels,
-          cell.nodeSize);
-  });
   delete &cell;
 }
 

@@ -1,6 +1,7 @@
 // One build of the kernels, as the operator sees it.
 #pragma once
 
+#include "blocks.h"
 #include "cell_backward.h"
 
 DARTS_BEGIN
@@ -9,6 +10,7 @@ inline size_t arenaFloats(const Plan& plan) {
   Cell& cell = *new Cell;
   describe(cell, plan, 1);
   Supply supply{nullptr};
+  placeInputArena(cell, supply);
   placeArena(cell, supply);
   placeMixture(cell, supply);
   delete &cell;
@@ -19,6 +21,7 @@ inline size_t scratchFloats(const Plan& plan, int threads, bool backward) {
   Cell& cell = *new Cell;
   describe(cell, plan, threads);
   Supply supply{nullptr};
+  placeInputScratch(cell, supply, backward);
   placeScratch(cell, supply, backward);
   delete &cell;
   return supply.used;
@@ -30,5 +33,6 @@ inline size_t scratchFloats(const Plan& plan, int threads, bool backward) {
 DARTS_END
 
 namespace darts::kernels::DARTS_ISA {
-extern const Kernels kernels{DARTS_TEXT(DARTS_ISA), L, arenaFloats, scratchFloats, forward, backward};
+extern const Kernels kernels{DARTS_TEXT(DARTS_ISA), L, arenaFloats, scratchFloats, forward, backward, convert<true>,
+    convert<false>};
 }

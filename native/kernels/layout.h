@@ -21,42 +21,6 @@ struct Size {
   size_t framed(int y, int x) const { return (y + kFrame) * framedRow() + static_cast<size_t>(x + kFrame) * L; }
 };
 
-// One image from libtorch's layout into blocks. Channels-last pixels are copied register by register.
-inline void toBlocks(const Images& from, int image, int channels, int firstChannel, Size size, float* to) {
-  for (int c0 = 0; c0 < channels; c0 += L, to += size.block()) {
-    const int lanes = least(L, channels - c0);
-    const float* source = from.data + image * from.image + (firstChannel + c0) * from.channel;
-    if (lanes < L) std::memset(to, 0, size.block() * sizeof(float));
-    if (from.channel == 1) {
-      for (int p = 0; p < size.pixels(); p++)
-        for (int l = 0; l < lanes; l++) to[p * L + l] = source[p * from.pixel + l];
-    } else {
-      // Sixteen pixels of every channel at a time, so that the lines written to stay in the first cache.
-      for (int p0 = 0; p0 < size.pixels(); p0 += 16)
-        for (int l = 0; l < lanes; l++)
-          for (int p = p0; p < least(p0 + 16,
-              size.pixels()); p++) to[p * L + l] = source[l * from.channel + p * from.pixel];
-    }
-  }
-}
-
-// The way back.
-inline void fromBlocks(const float* from, const Images& to, int image, int channels, int firstChannel, Size size) {
-  for (int c0 = 0; c0 < channels; c0 += L, from += size.block()) {
-    const int lanes = least(L, channels - c0);
-    float* target = to.data + image * to.image + (firstChannel + c0) * to.channel;
-    if (to.channel == 1) {
-      for (int p = 0; p < size.pixels(); p++)
-        for (int l = 0; l < lanes; l++) target[p * to.pixel + l] = from[p * L + l];
-    } else {
-      for (int p0 = 0; p0 < size.pixels(); p0 += 16)
-        for (int l = 0; l < lanes; l++)
-          for (int p = p0; p < least(p0 + 16,
-              size.pixels()); p++) target[l * to.channel + p * to.pixel] = from[p * L + l];
-    }
-  }
-}
-
 // max(x, 0) into a framed image; with a normalisation before it: max((x - mean)·rstd, 0).
 inline void frameRelu(const float* x, int blocks, Size size, float* framed) {
   for (int b = 0; b < blocks; b++)

@@ -18,36 +18,16 @@ struct Run : torch::CustomClassHolder {
   const Kernels* kernels;
   std::vector<at::Tensor> statistics;  // forward only
   std::vector<std::vector<int64_t>> weightShapes;
-  at::MemoryFormat inputFormats[2];
 };
-
-bool channelsLast(const at::Tensor& tensor) {
-  return !tensor.is_contiguous() && tensor.is_contiguous(at::MemoryFormat::ChannelsLast);
-}
-
-at::MemoryFormat formatOf(const at::Tensor& tensor) {
-  return channelsLast(tensor) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-}
-
-Images imagesOf(const at::Tensor& tensor) {
-  return {tensor.data_ptr<float>(), tensor.stride(0), channelsLast(tensor) ? 1 : tensor.size(2) * tensor.size(3),
-          channelsLast(tensor) ? tensor.size(1) : 1};
-}
-
-// Images [N, C, H, W], not initialised.
-at::Tensor borrowImages(std::vector<int64_t> sizes, at::MemoryFormat format) {
-  const int64_t n = sizes[0], c = sizes[1], h = sizes[2], w = sizes[3];
-  const std::vector<int64_t> strides = format == at::MemoryFormat::ChannelsLast ? std::vector<int64_t>{c * h * w, 1,
-      w * c, c}
-                                                                                : std::vector<int64_t>{c * h * w,
-                                                                                    h * w, w, 1};
-  return borrow(n * c * h * w).as_strided(sizes, strides);
-}
 
 // Which weights belong to operations that are evaluated: the others have no gradient.
 std::vector<bool> usedWeights(const Plan& plan, size_t count) {
   constexpr Operation kOperation[] = {kSep3, kSep5, kDil3, kDil5, kSep3, kSep5, kSkip};
   std::vector<bool> used(count);
+  for (const InputPlan& input : plan.input) {
+    const int weights = (input.preprocess == kAsItIs ? 0 : input.preprocess == kReduce ? 2 : 1) + (input.affine ? 2 : 0);
+    for (int i = 0; i < weights; i++) used[input.weight + i] = true;
+  }
   for (int e = 0; e < plan.edges; e++) {
     for (int norm = 0; norm <= kReduceNorm; norm++) {
       const int first = plan.edge[e].weight[norm];
@@ -57,19 +37,21 @@ std::vector<bool> usedWeights(const Plan& plan, size_t count) {
   return used;
 }
 
+// Images in blocks as the kernels read them: dense, and on the boundary of a register.
+at::Tensor dense(const at::Tensor& blocks) {
+  const at::Tensor tensor = blocks.contiguous();
+  constexpr uintptr_t kAlignment = 64;
+  return reinterpret_cast<uintptr_t>(tensor.data_ptr<float>()) % kAlignment == 0 ? tensor : tensor.clone();
+}
+
 class FusedCell : public torch::autograd::Function<FusedCell> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& s0, const at::Tensor& s1,
       const at::Tensor& mixture,
                             at::TensorList weights, const c10::intrusive_ptr<Run>& run, bool differentiable) {
     const Plan& plan = run->plan;
-    at::Tensor inputs[2];
-    for (int i = 0; i < 2; i++) {
-      const at::Tensor& given = i == 0 ? s0 : s1;
-      run->inputFormats[i] = formatOf(given);
-      inputs[i] = given.contiguous(run->inputFormats[i]);
-    }
-    const at::Tensor dense = mixture.contiguous();
+    const at::Tensor inputs[2] = {dense(s0), dense(s1)};
+    const at::Tensor denseMixture = mixture.contiguous();
     std::vector<at::Tensor> denseWeights;
     std::vector<const float*> weightData;
     for (const at::Tensor& weight : weights) {
@@ -82,16 +64,17 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
       statistics.push_back(statistic.scalar_type() == at::kFloat ? statistic.data_ptr<float>() : nullptr);
 
     const int threads = at::get_num_threads();
-    const at::Tensor output = borrowImages({plan.images, plan.nodes * plan.channels, plan.height, plan.width},
-        run->inputFormats[1]);
+    const int64_t lanes = run->kernels->lanes;
+    const at::Tensor output = borrow({plan.nodes, plan.images, (plan.channels + lanes - 1) / lanes, plan.height, plan.width, lanes});
     const at::Tensor arena = borrow(run->kernels->arenaFloats(plan));
     const at::Tensor scratch = borrow(run->kernels->scratchFloats(plan, threads, false));
-    run->kernels->forward({&plan, threads, {imagesOf(inputs[0]), imagesOf(inputs[1])}, imagesOf(output),
-        dense.data_ptr<float>(),
-                           weightData.data(), statistics.data(), arena.data_ptr<float>(), scratch.data_ptr<float>()});
+    run->kernels->forward({&plan, threads, {inputs[0].data_ptr<float>(), inputs[1].data_ptr<float>()}, output.data_ptr<float>(),
+                           denseMixture.data_ptr<float>(), weightData.data(), statistics.data(), arena.data_ptr<float>(),
+                           scratch.data_ptr<float>()});
     if (differentiable) {
       run->statistics.clear();
-      context->save_for_backward({arena});  // freed with the graph
+      // The arena is freed with the graph; inputs and output are those of the neighbouring cells, not copies.
+      context->save_for_backward({arena, inputs[0], inputs[1], output});
       context->saved_data["run"] = c10::IValue::make_capsule(run);
     }
     return output;
@@ -100,7 +83,8 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
       torch::autograd::variable_list outputGradients) {
     TORCH_CHECK(!at::GradMode::is_enabled(), "darts::cell has no second derivatives: use the composite cell for createGraph");
-    const at::Tensor arena = context->get_saved_variables()[0];
+    const auto saved = context->get_saved_variables();
+    const at::Tensor &arena = saved[0], &output = saved[3];
     const auto capsule = context->saved_data["run"].toCapsule();
     const Run& run = static_cast<const Run&>(*capsule);
     const Plan& plan = run.plan;
@@ -109,12 +93,12 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     torch::autograd::variable_list gradients(3 + weights + 2);
     if (!outputGradients[0].defined()) return gradients;
 
-    const at::Tensor given = outputGradients[0].contiguous(formatOf(outputGradients[0]));
-    const bool wantsInputs = context->needs_input_grad(0) || context->needs_input_grad(1);
-    Images inputGradients[2] = {};
-    for (int i = 0; i < 2 && wantsInputs; i++) {
-      gradients[i] = borrowImages({plan.images, plan.channels, plan.inHeight, plan.inWidth}, run.inputFormats[i]);
-      inputGradients[i] = imagesOf(gradients[i]);
+    const at::Tensor given = dense(outputGradients[0]);
+    float* inputGradients[2] = {};
+    for (int i = 0; i < 2; i++) {
+      if (!context->needs_input_grad(i)) continue;
+      gradients[i] = borrow(saved[1 + i].sizes());
+      inputGradients[i] = gradients[i].data_ptr<float>();
     }
     gradients[2] = at::zeros({plan.edges, plan.columns}, at::kFloat);
     const std::vector<bool> used = usedWeights(plan, weights);
@@ -128,9 +112,10 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     }
     const int threads = at::get_num_threads();
     const at::Tensor scratch = borrow(run.kernels->scratchFloats(plan, threads, true));
-    run.kernels->backward({&plan, threads, imagesOf(given), wantsInputs, wantsWeights, {inputGradients[0],
-        inputGradients[1]}, gradients[2].data_ptr<float>(),
-                           weightGradients.data(), arena.data_ptr<float>(), scratch.data_ptr<float>()});
+    run.kernels->backward({&plan, threads, {saved[1].data_ptr<float>(), saved[2].data_ptr<float>()}, output.data_ptr<float>(),
+                           given.data_ptr<float>(), wantsWeights, {inputGradients[0], inputGradients[1]},
+                           gradients[2].data_ptr<float>(), weightGradients.data(), arena.data_ptr<float>(),
+                           scratch.data_ptr<float>()});
     return gradients;
   }
 };
@@ -138,27 +123,27 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
 // One more batch for the counters of the normalisations that are evaluated.
 void countBatches(const Plan& plan, const std::vector<at::Tensor>& statistics) {
   constexpr Operation kOperation[] = {kSep3, kSep5, kDil3, kDil5, kSep3, kSep5, kSkip, kMaxPool, kAvgPool};
-  for (int e = 0; e < plan.edges; e++) {
-    for (int norm = 0; norm < kNorms; norm++) {
-      const int first = plan.edge[e].norm[norm];
-      if (first < 0 || plan.edge[e].column[kOperation[norm]] < 0) continue;
-      for (int i = 0; i < 2; i++) statistics[first + i].unsafeGetTensorImpl()->bump_version();
-      statistics[first + 2].unsafeGetTensorImpl()->bump_version();
-      ++*statistics[first + 2].data_ptr<int64_t>();
-    }
-  }
+  const auto count = [&](int first) {
+    for (int i = 0; i < 3; i++) statistics[first + i].unsafeGetTensorImpl()->bump_version();
+    ++*statistics[first + 2].data_ptr<int64_t>();
+  };
+  for (const InputPlan& input : plan.input)
+    if (input.norm >= 0) count(input.norm);
+  for (int e = 0; e < plan.edges; e++)
+    for (int norm = 0; norm < kNorms; norm++)
+      if (plan.edge[e].norm[norm] >= 0 && plan.edge[e].column[kOperation[norm]] >= 0) count(plan.edge[e].norm[norm]);
 }
 
 at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const at::Tensor& mixture, at::TensorList weights,
-    at::TensorList statistics,
-                int64_t nodes, bool reduction, at::IntArrayRef operations, at::IntArrayRef active, bool training,
-                    double momentum, double eps) {
-  const CellArguments arguments{s0, s1, mixture, weights.vec(), statistics.vec(), nodes, reduction, operations.vec(),
-      active.vec(),
-                                training, momentum, eps};
+    at::TensorList statistics, int64_t channels, at::IntArrayRef inputChannels, at::IntArrayRef preprocess, bool affine,
+    int64_t nodes, bool reduction, at::IntArrayRef operations, at::IntArrayRef active, bool training, double momentum,
+    double eps) {
+  const CellArguments arguments{{s0, s1}, mixture, weights.vec(), statistics.vec(), channels, inputChannels.vec(),
+                                preprocess.vec(), affine, nodes, reduction, operations.vec(), active.vec(), training,
+                                momentum, eps};
   const auto run = c10::make_intrusive<Run>();
-  run->plan = makePlan(arguments);
   run->kernels = &selectKernels();
+  run->plan = makePlan(arguments, run->kernels->lanes);
   run->statistics = arguments.statistics;
   bool differentiable = s0.requires_grad() || s1.requires_grad() || mixture.requires_grad();
   for (const at::Tensor& weight : weights) differentiable = differentiable || weight.requires_grad();
@@ -173,13 +158,16 @@ int64_t kernelLanes() { return selectKernels().lanes; }
 
 }  // namespace
 
-// A supernet cell's body. s0 and s1: its preprocessed inputs; mixture: weights [edges, operations]; weights and
-// statistics: those of the edges' operations in the order of a state_dict; operations: for each column of the mixture
-// its place among the eight of DARTS; active: a flag for each of the mixture's weights, or none for all.
+// A supernet cell. s0 and s1: its inputs, in parts of input_channels (see blocks.cc); mixture: weights [edges, operations];
+// weights and statistics: those of the preprocessing, then of the edges' operations, in the order of a state_dict;
+// preprocess: for each input nothing (0), a 1×1 convolution (1) or a factorized reduction (2), affine if its
+// normalisation has a scale and a shift; operations: for each column of the mixture its place among the eight of DARTS;
+// active: a flag for each of the mixture's weights, or none for all. Returns the nodes, as the parts of one tensor.
 TORCH_LIBRARY(darts, library) {
   library.def(
-      "cell(Tensor s0, Tensor s1, Tensor mixture, Tensor[] weights, Tensor[] statistics, int nodes, bool reduction, int[] operations, "
-      "int[] active, bool training, float momentum=0.1, float eps=1e-05) -> Tensor",
+      "cell(Tensor s0, Tensor s1, Tensor mixture, Tensor[] weights, Tensor[] statistics, int channels, "
+      "int[] input_channels, int[] preprocess, bool affine, int nodes, bool reduction, int[] operations, int[] active, "
+      "bool training, float momentum=0.1, float eps=1e-05) -> Tensor",
       cell);
   library.def("kernel_lanes() -> int", kernelLanes);
   library.def("release_memory() -> int", releaseMemory);

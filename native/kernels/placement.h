@@ -2,6 +2,7 @@
 #pragma once
 
 #include "depthwise.h"
+#include "input.h"
 #include "pooling.h"
 #include "threads.h"
 
@@ -55,6 +56,8 @@ struct Scratch {
   float *x, *z, *dt, *dx, *t, *dy, *pooledMax, *pooledMean, *dMax, *dMean;
   PoolColumns columns;
   PoolFrames frames;
+  float *inputTile, *stateTile;
+  int32_t* places;
   Ahead ahead;
 };
 
@@ -66,6 +69,7 @@ struct Cell {
   bool wantsWeights;                 // backward
   size_t channels;                   // in whole blocks
   Size inSize, nodeSize;
+  Input inputs[2];
   Edge edges[kMaxEdges];
   float *states[kMaxStates], *gradients[kMaxStates];
   Scratch scratch[kMaxThreads];
@@ -102,6 +106,8 @@ inline void describe(Cell& cell, const Plan& plan, int threads) {
   cell.channels = static_cast<size_t>(cell.blocks) * L;
   cell.inSize = {plan.inHeight, plan.inWidth};
   cell.nodeSize = {plan.height, plan.width};
+  size_t gradient = 0;
+  for (int i = 0; i < 2; i++) gradient += describeInput(cell.inputs[i], plan.input[i], cell.blocks, gradient);
   for (int e = 0; e < plan.edges; e++) {
     Edge& edge = cell.edges[e];
     edge.plan = &plan.edge[e];
@@ -119,10 +125,15 @@ inline size_t depthwiseFloats(const Cell& cell, int norm) {
 }
 inline size_t pointwiseFloats(const Cell& cell, int norm) { return cell.channels * inputBlocks(cell, norm) * L; }
 
-// What backward needs from forward: states, tensors before the normalisations, statistics, packed weights.
+// The nodes are the parts of a cell's output.
+inline void placeNodes(Cell& cell, float* output) {
+  for (int i = 0; i < cell.plan->nodes; i++)
+    cell.states[2 + i] = output + i * cell.plan->images * cell.imageFloats(cell.nodeSize);
+}
+
+// What backward needs from forward besides states: tensors before the normalisations, statistics, packed weights.
 inline void placeArena(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
-  for (int s = 0; s < plan.states; s++) cell.states[s] = supply.take(plan.images * cell.imageFloats(cell.sizeOf(s)));
   for (int e = 0; e < plan.edges; e++) {
     Edge& edge = cell.edges[e];
     for (int n = 0; n <= kReduceNorm; n++) {
@@ -188,7 +199,7 @@ inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
   // States take turns: the gradients at the first norms and of the weights are those of one state's edges.
   const size_t start = supply.used;
   size_t furthest = start;
-  cell.chunkFloats = 0;
+  cell.chunkFloats = inputGradientFloats(cell.inputs);
   for (int s = 0; s < plan.states; s++) {
     supply.used = start;
     size_t floats = 0;

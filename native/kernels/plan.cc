@@ -82,14 +82,51 @@ void addOperation(EdgePlan& edge, int64_t operation, Walk& walk, int64_t channel
   }
 }
 
-void checkInputs(const CellArguments& a) {
-  TORCH_CHECK(a.s0.dim() == 4 && a.s0.numel() > 0, "darts::cell: input 0 has shape ", a.s0.sizes(), ", expected [N, C, H, W]");
-  checkTensor(a.s0, "input", 0, a.s0.sizes());
-  checkTensor(a.s1, "input", 1, a.s0.sizes());
-  TORCH_CHECK(a.s0.size(0) < (1 << 24) && a.s0.size(1) < (1 << 16) && a.s0.size(2) * a.s0.size(3) < (1 << 24),
-              "darts::cell: input 0 has shape ", a.s0.sizes(), ", which is too large");
+void checkNumbers(const CellArguments& a) {
+  TORCH_CHECK(a.channels >= 1 && a.channels < (1 << 16), "darts::cell: got ", a.channels, " channels");
   TORCH_CHECK(a.nodes >= 1 && a.nodes <= kMaxNodes, "darts::cell: got ", a.nodes, " nodes, expected 1 to ", kMaxNodes);
   TORCH_CHECK(a.eps >= 0 && a.momentum >= 0 && a.momentum <= 1, "darts::cell: got eps ", a.eps, " and momentum ", a.momentum);
+  TORCH_CHECK(a.inputChannels.size() == 2 && a.preprocess.size() == 2, "darts::cell: got channels of ", a.inputChannels.size(),
+              " inputs and ", a.preprocess.size(), " kinds of preprocessing, expected 2 of both");
+}
+
+// An input's shape, and how it becomes a state.
+InputPlan planInput(const CellArguments& a, int i, int64_t lanes) {
+  const at::Tensor& input = a.inputs[i];
+  const int64_t channels = a.inputChannels[i], preprocess = a.preprocess[i];
+  TORCH_CHECK(preprocess >= 0 && preprocess < kPreprocesses, "darts::cell: got preprocessing ", preprocess, ", expected 0 to ",
+              kPreprocesses - 1);
+  TORCH_CHECK(input.dim() == 6 && input.numel() > 0, "darts::cell: input ", i, " has shape ", input.sizes(),
+              ", expected [parts, N, blocks, H, W, ", lanes, "]");
+  TORCH_CHECK(channels >= 1 && channels <= input.size(2) * lanes, "darts::cell: got ", channels, " channels in each part of input ", i);
+  const at::Tensor& first = a.inputs[0];
+  checkTensor(input, "input", i, {input.size(0), first.size(1), (channels + lanes - 1) / lanes, input.size(3), input.size(4), lanes});
+  TORCH_CHECK(first.size(1) < (1 << 24) && input.size(0) * channels < (1 << 16) && input.size(3) * input.size(4) < (1 << 24),
+              "darts::cell: input ", i, " has shape ", input.sizes(), ", which is too large");
+  TORCH_CHECK(preprocess != kAsItIs || (input.size(0) == 1 && channels == a.channels), "darts::cell: input ", i, " has ",
+              input.size(0), " parts of ", channels, " channels; without preprocessing expected 1 of ", a.channels);
+  return {static_cast<int>(preprocess), static_cast<int>(input.size(0)), static_cast<int>(channels), static_cast<int>(input.size(3)),
+          static_cast<int>(input.size(4)), a.affine && preprocess != kAsItIs, -1, -1};
+}
+
+// Size of the state that an input becomes.
+Shape stateSize(const InputPlan& input) {
+  const int stride = input.preprocess == kReduce ? 2 : 1;
+  return {(input.height + stride - 1) / stride, (input.width + stride - 1) / stride};
+}
+
+void planWeights(InputPlan& input, Walk& walk, int64_t channels) {
+  if (input.preprocess == kAsItIs) return;
+  const int64_t from = static_cast<int64_t>(input.parts) * input.channels;
+  if (input.preprocess == kReduce) {
+    TORCH_CHECK(channels % 2 == 0, "darts::cell: a factorized reduction needs an even number of channels, got ", channels);
+    input.weight = walk.weight({channels / 2, from, 1, 1});
+    walk.weight({channels / 2, from, 1, 1});
+  } else {
+    input.weight = walk.weight({channels, from, 1, 1});
+  }
+  for (int i = 0; i < 2 && input.affine; i++) walk.weight({channels});
+  input.norm = walk.norm();
 }
 
 void checkOperations(const CellArguments& a, int64_t edges) {
@@ -109,13 +146,17 @@ void checkOperations(const CellArguments& a, int64_t edges) {
 
 }  // namespace
 
-Plan makePlan(const CellArguments& a) {
-  checkInputs(a);
+Plan makePlan(const CellArguments& a, int64_t lanes) {
+  checkNumbers(a);
   Plan plan{};
-  plan.images = static_cast<int>(a.s0.size(0));
-  plan.channels = static_cast<int>(a.s0.size(1));
-  plan.inHeight = static_cast<int>(a.s0.size(2));
-  plan.inWidth = static_cast<int>(a.s0.size(3));
+  for (int i = 0; i < 2; i++) plan.input[i] = planInput(a, i, lanes);
+  const Shape size = stateSize(plan.input[0]);
+  TORCH_CHECK(stateSize(plan.input[1]) == size, "darts::cell: the states made of the inputs ", a.inputs[0].sizes(), " and ",
+              a.inputs[1].sizes(), " differ in size");
+  plan.images = static_cast<int>(a.inputs[0].size(1));
+  plan.channels = static_cast<int>(a.channels);
+  plan.inHeight = static_cast<int>(size[0]);
+  plan.inWidth = static_cast<int>(size[1]);
   plan.reduction = a.reduction;
   plan.height = a.reduction ? (plan.inHeight + 1) / 2 : plan.inHeight;
   plan.width = a.reduction ? (plan.inWidth + 1) / 2 : plan.inWidth;
@@ -128,9 +169,10 @@ Plan makePlan(const CellArguments& a) {
   plan.momentum = a.momentum;
   checkOperations(a, plan.edges);
   TORCH_CHECK(!a.training || static_cast<int64_t>(plan.images) * plan.height * plan.width > 1,
-              "darts::cell: batch statistics need more than one value per channel, got inputs ", a.s0.sizes());
+              "darts::cell: batch statistics need more than one value per channel, got inputs ", a.inputs[0].sizes());
 
   Walk walk(a, plan);
+  for (InputPlan& input : plan.input) planWeights(input, walk, plan.channels);
   int e = 0;
   for (int node = 0; node < plan.nodes; node++) {
     for (int source = 0; source < node + 2; source++, e++) {

@@ -6,6 +6,7 @@ import { BatchNorm2d, Conv2d, globalAveragePool, Linear } from "../nn/layers.ts"
 import { type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
+import { BlockedImages } from "./blocked.ts";
 import { type FusedCell, fusable, fuseCell } from "./fused-cell.ts";
 import { type EdgeContext, type EdgeModule, MixedOp } from "./mixed-op.ts";
 import { FactorizedReduce, ReLUConvBN } from "./operations.ts";
@@ -79,31 +80,58 @@ export class SupernetCell extends Module {
       createEdge({ channels, stride: reduction && source < 2 ? 2 : 1, primitives, edge, reduction }),
     );
     this.kernels = kernels;
-    if (kernels !== "composite") this.#fused = fuseCell(this._ops, { nodes, reduction, primitives });
+    if (kernels !== "composite") {
+      const layers = { preprocess: [this.preprocess0, this.preprocess1] as const, edges: this._ops };
+      this.#fused = fuseCell(layers, { channels, nodes, reduction, primitives });
+    }
   }
 
-  /** [N, C0, H, W], [N, C1, H', W'] → [N, nodes·channels, H'', W'']. */
-  forward(s0: Tensor, s1: Tensor, mixture: CellMixture): Tensor {
-    return scope(() => {
-      const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
-      if (this.#fused && fusable(states[0], states[1])) {
-        return this.#fused.forward(states[0], states[1], mixture);
-      }
-      if (this.kernels === "fused") throw notFusable(states[0]);
-      for (let node = 0; node < this.nodes; node++) {
-        const first = edgeOffset(node);
-        states.push(
-          states.map((state, j) => this.#edge(first + j, state, mixture)).reduce((a, b) => a.add(b)),
-        );
-      }
-      return cat(states.slice(2), 1);
+  /** Whether the kernels compute this cell, where they take its inputs. */
+  get fused(): boolean {
+    return this.#fused !== undefined;
+  }
+
+  /** [N, C0, H, W], [N, C1, H', W'] → [N, nodes·channels, H'', W''], in the layout of its inputs. */
+  forward<Images extends Tensor | BlockedImages>(s0: Images, s1: Images, mixture: CellMixture): Images {
+    const result = scope((): Tensor | BlockedImages => {
+      const output = this.#takes(s0) && this.#takes(s1) ? this.#fuse(s0, s1, mixture) : this.#compose(s0, s1, mixture);
+      if (s1 instanceof BlockedImages) return output instanceof BlockedImages ? output : BlockedImages.from(output, this.nodes);
+      return output instanceof BlockedImages ? output.toImages() : output;
     });
+    // TypeScript does not follow that one layout in means the same one out.
+    return result as Images;
+  }
+
+  #takes(input: Tensor | BlockedImages): boolean {
+    return this.fused && (input instanceof BlockedImages || fusable(input));
+  }
+
+  #fuse(s0: Tensor | BlockedImages, s1: Tensor | BlockedImages, mixture: CellMixture): BlockedImages {
+    const first = toBlocks(s0);
+    return this.#fused!.forward(first, s1 === s0 ? first : toBlocks(s1), mixture);
+  }
+
+  #compose(s0: Tensor | BlockedImages, s1: Tensor | BlockedImages, mixture: CellMixture): Tensor {
+    const [x0, x1] = [s0, s1].map((input) => (input instanceof BlockedImages ? input.toImages() : input));
+    if (this.kernels === "fused") throw notFusable(x0);
+    const states = [this.preprocess0.forward(x0), this.preprocess1.forward(x1)];
+    for (let node = 0; node < this.nodes; node++) {
+      const first = edgeOffset(node);
+      states.push(
+        states.map((state, j) => this.#edge(first + j, state, mixture)).reduce((a, b) => a.add(b)),
+      );
+    }
+    return cat(states.slice(2), 1);
   }
 
   #edge(edge: number, state: Tensor, { operations, edges, active }: CellMixture): Tensor {
     const value = this._ops[edge].forward(state, operations.select(0, edge), active?.[edge]);
     return edges ? value.mul(edges.select(0, edge)) : value;
   }
+}
+
+function toBlocks(input: Tensor | BlockedImages): BlockedImages {
+  return input instanceof BlockedImages ? input : BlockedImages.from(input);
 }
 
 function notFusable({ device, dtype }: Tensor): UserError {
@@ -136,13 +164,22 @@ export class Supernet extends Module {
 
   forward(images: Tensor, mixture: Mixture): Tensor {
     return scope(() => {
-      let s0 = this.stem.forward(images);
-      let s1 = s0;
-      for (const cell of this.cells) {
-        [s0, s1] = [s1, cell.forward(s0, s1, cell.reduction ? mixture.reduce : mixture.normal)];
-      }
-      return this.classifier.forward(globalAveragePool(s1));
+      const stem = this.stem.forward(images);
+      // One conversion for the whole network; cells that the kernels do not cover convert their own.
+      return this.classifier.forward(
+        fusable(stem) && this.cells.some((cell) => cell.fused)
+          ? this.#body(BlockedImages.from(stem), mixture).globalAverage()
+          : globalAveragePool(this.#body(stem, mixture)),
+      );
     });
+  }
+
+  #body<Images extends Tensor | BlockedImages>(stem: Images, mixture: Mixture): Images {
+    let s0: Images = stem;
+    let s1: Images = stem;
+    for (const cell of this.cells)
+      [s0, s1] = [s1, cell.forward(s0, s1, cell.reduction ? mixture.reduce : mixture.normal)];
+    return s1;
   }
 }
 

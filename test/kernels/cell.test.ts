@@ -10,7 +10,7 @@ import { seed } from "../../src/tensor/runtime.ts";
 import { Parameter, randn, type Tensor } from "../../src/tensor/tensor.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { leakFree } from "../support/leak-free.ts";
-import { type Case, compositeBody, createEdges, withGradients } from "./composite.ts";
+import { type Case, compositeBody, createEdges, fusedBody, withGradients } from "./composite.ts";
 
 const TOLERANCE = 1e-5;
 /** How many random cells; more with DARTS_RANDOM_CASES. */
@@ -117,7 +117,7 @@ function bothWays(it: Case, training: boolean, check: (mine: Result, oracle: Res
     return { output, gradients, statistics };
   };
   try {
-    const mine = run((a, b, m) => fused.forward(a, b, m), edges, false);
+    const mine = run((a, b, m) => fusedBody(fused, a, b, m), edges, false);
     const oracle = run((a, b, m) => compositeBody(wide, it.nodes, a, b, m), wide, true);
     check(mine, oracle);
   } finally {

@@ -1,5 +1,7 @@
 // The oracle of the fused cell: the same edges in float64, composed of libtorch's operators.
 import { edgeOffset } from "../../src/genotype/genotype.ts";
+import { BlockedImages } from "../../src/space/blocked.ts";
+import type { FusedCell } from "../../src/space/fused-cell.ts";
 import { MixedOp } from "../../src/space/mixed-op.ts";
 import type { Primitive } from "../../src/space/primitives.ts";
 import type { CellMixture } from "../../src/space/supernet.ts";
@@ -28,6 +30,11 @@ export function createEdges({ channels, nodes, reduction, primitives }: Case): M
     }
   }
   return edges;
+}
+
+/** A fused cell from images to images. */
+export function fusedBody(cell: FusedCell, s0: Tensor, s1: Tensor, mixture: CellMixture): Tensor {
+  return cell.forward(BlockedImages.from(s0), BlockedImages.from(s1), mixture).toImages();
 }
 
 /** What SupernetCell computes after its preprocessing. */
