@@ -20,10 +20,7 @@ export class BlockedImages {
 
   /** Images [N, parts·channels, H, W], contiguous or channels last (which is quicker). */
   static from(images: Tensor, parts = 1): BlockedImages {
-    return new BlockedImages(
-      operator("darts::to_blocks")(images, parts) as Tensor,
-      images.shape[1] / parts,
-    );
+    return new BlockedImages(operator("darts::to_blocks")(images, parts) as Tensor, images.shape[1] / parts);
   }
 
   get parts(): number {

@@ -94,8 +94,10 @@ export class SupernetCell extends Module {
   /** [N, C0, H, W], [N, C1, H', W'] → [N, nodes·channels, H'', W''], in the layout of its inputs. */
   forward<Images extends Tensor | BlockedImages>(s0: Images, s1: Images, mixture: CellMixture): Images {
     const result = scope((): Tensor | BlockedImages => {
-      const output = this.#takes(s0) && this.#takes(s1) ? this.#fuse(s0, s1, mixture) : this.#compose(s0, s1, mixture);
-      if (s1 instanceof BlockedImages) return output instanceof BlockedImages ? output : BlockedImages.from(output, this.nodes);
+      const output =
+        this.#takes(s0) && this.#takes(s1) ? this.#fuse(s0, s1, mixture) : this.#compose(s0, s1, mixture);
+      if (s1 instanceof BlockedImages)
+        return output instanceof BlockedImages ? output : BlockedImages.from(output, this.nodes);
       return output instanceof BlockedImages ? output.toImages() : output;
     });
     // TypeScript does not follow that one layout in means the same one out.
@@ -117,9 +119,7 @@ export class SupernetCell extends Module {
     const states = [this.preprocess0.forward(x0), this.preprocess1.forward(x1)];
     for (let node = 0; node < this.nodes; node++) {
       const first = edgeOffset(node);
-      states.push(
-        states.map((state, j) => this.#edge(first + j, state, mixture)).reduce((a, b) => a.add(b)),
-      );
+      states.push(states.map((state, j) => this.#edge(first + j, state, mixture)).reduce((a, b) => a.add(b)));
     }
     return cat(states.slice(2), 1);
   }

@@ -1,25 +1,18 @@
 // The fused cell against the composite one in float64: values, all gradients and running statistics, over operations,
 // strides, channel counts, odd sizes and subsets. Batches are small: in a large one, somewhere, rounding turns the
 // sign that a ReLU sees or the winner of a maximum, and gradients differ by more than rounding (docs of the kernels).
-import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FusedCell } from "../../src/space/fused-cell.ts";
 import { DARTS_PRIMITIVES, type Primitive } from "../../src/space/primitives.ts";
 import type { CellMixture } from "../../src/space/supernet.ts";
 import { seed } from "../../src/tensor/runtime.ts";
 import { Parameter, randn, type Tensor } from "../../src/tensor/tensor.ts";
-import { assertClose } from "../support/assert-close.ts";
 import { leakFree } from "../support/leak-free.ts";
 import { type Case, compositeBody, createEdges, fusedBody, withGradients } from "./composite.ts";
+import { assertSameResults, type Result } from "./results.ts";
 
-const TOLERANCE = 1e-5;
 /** How many random cells; more with DARTS_RANDOM_CASES. */
 const RANDOM_CASES = Number(process.env.DARTS_RANDOM_CASES ?? 20);
-
-/** Share of the largest gradient below which rounding is compared with that share; the same for running statistics, of 1. */
-const FLOOR = 0.02;
-
-const largest = (values: readonly number[]) => Math.max(...values.map(Math.abs));
 
 const NORMAL: Case = {
   images: 3,
@@ -72,13 +65,6 @@ const CASES: Record<string, Case> = {
   },
 };
 
-/** What one way to compute a cell gave. */
-interface Result {
-  readonly output: Tensor;
-  readonly gradients: ReadonlyMap<string, Tensor | undefined>;
-  readonly statistics: ReadonlyMap<string, Tensor>;
-}
-
 /** Runs a case both ways and hands over what they gave. */
 function bothWays(it: Case, training: boolean, check: (mine: Result, oracle: Result) => void): void {
   seed(7);
@@ -126,31 +112,7 @@ function bothWays(it: Case, training: boolean, check: (mine: Result, oracle: Res
 }
 
 function compare(it: Case, training = true): void {
-  bothWays(it, training, (mine, oracle) => {
-    const close = (got: Tensor, expected: Tensor, what: string, floor = 0) => {
-      const [a, b] = [got, expected].map((tensor) => tensor.to({ dtype: "float64" }).toNumbers());
-      const scale = Math.max(floor / largest(b), 1);
-      assert.deepEqual(got.shape, expected.shape, what);
-      assertClose(a, b, TOLERANCE * scale, what);
-    };
-    // A normalisation takes out what its weights scale: with one or two channels their gradients cancel, to zero in
-    // exact arithmetic, and keep the rounding of their terms. So what is far below the largest is compared with that.
-    const gradients = [...oracle.gradients.values()].map((value) => (value ? largest(value.toNumbers()) : 0));
-    const floor = FLOOR * Math.max(...gradients);
-    close(mine.output, oracle.output, "output");
-    for (const [name, expected] of oracle.gradients) {
-      const got = mine.gradients.get(name);
-      // A state that nothing reads has a gradient of zeros here, and none there.
-      if (expected) close(got!, expected, `gradient of ${name}`, floor);
-      else if (got)
-        assert.ok(
-          got.toNumbers().every((value) => value === 0),
-          `gradient of ${name} is zero`,
-        );
-    }
-    for (const [name, expected] of oracle.statistics)
-      close(mine.statistics.get(name)!, expected, name, FLOOR);
-  });
+  bothWays(it, training, assertSameResults);
 }
 
 for (const [name, it] of Object.entries(CASES)) {

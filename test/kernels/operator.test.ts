@@ -91,8 +91,16 @@ function validCall() {
 }
 
 const REFUSED: [string, Partial<Record<keyof ReturnType<typeof validCall>, unknown>>, RegExp][] = [
-  ["states of different sizes", { s1: () => blocked([2, 6, 5, 6]) }, /states made of the inputs .* differ in size/],
-  ["inputs of different batches", { s1: () => blocked([3, 6, 5, 5]) }, /input 1 has shape \[1, 3, .*expected \[1, 2, /],
+  [
+    "states of different sizes",
+    { s1: () => blocked([2, 6, 5, 6]) },
+    /states made of the inputs .* differ in size/,
+  ],
+  [
+    "inputs of different batches",
+    { s1: () => blocked([3, 6, 5, 5]) },
+    /input 1 has shape \[1, 3, .*expected \[1, 2, /,
+  ],
   ["inputs that are not blocked", { s0: () => zeros([2, 8, 9, 9]) }, /expected \[parts, N, blocks, H, W, /],
   ["no images", { s0: () => zeros([1, 0, 1, 9, 9, 4]) }, /expected \[parts, N, blocks, H, W, /],
   ["blocks of another width", { s0: () => zeros([1, 2, 4, 9, 9, 2]) }, /input 0 has shape .*, expected/],
@@ -100,7 +108,11 @@ const REFUSED: [string, Partial<Record<keyof ReturnType<typeof validCall>, unkno
   ["channels that fit no block", { inputChannels: [0, 6] }, /got 0 channels in each part of input 0/],
   ["channels of one input only", { inputChannels: [8] }, /channels of 1 inputs/],
   ["unknown preprocessing", { preprocess: [3, 1] }, /got preprocessing 3, expected 0 to 2/],
-  ["other inputs without preprocessing", { preprocess: [2, 0] }, /input 1 has 1 parts of 6 channels.* expected 1 of 4/],
+  [
+    "other inputs without preprocessing",
+    { preprocess: [2, 0] },
+    /input 1 has 1 parts of 6 channels.* expected 1 of 4/,
+  ],
   ["scales that are not there", { affine: true }, /weight 2 has shape \[4, 6, 1, 1\], expected \[4\]/],
   [
     "halves of an odd number of channels",
