@@ -110,7 +110,7 @@ function kindOf(layer: Preprocess): number {
 }
 
 function isKnown(layers: readonly [Layer, Layer]): layers is readonly [Preprocess, Preprocess] {
-  return layers.every(({ constructor }) => constructor === ReLUConvBN || constructor === FactorizedReduce);
+  return layers.every((layer) => layer.constructor === ReLUConvBN || layer.constructor === FactorizedReduce);
 }
 
 /** Gives back the memory that the kernels keep between steps: when a search is over, training needs it. */
