@@ -175,9 +175,9 @@ function createInputs(it: PreprocessCase, dtype: "float32" | "float64"): Paramet
 
 const createMixture = (it: PreprocessCase) => {
   seed(9);
-  return randn([createEdgesCount(it), it.primitives.length]).softmax(1);
+  return randn([edgeCount(it), it.primitives.length]).softmax(1);
 };
-const createEdgesCount = ({ nodes }: Case) => (nodes * (nodes + 3)) / 2;
+const edgeCount = ({ nodes }: Case) => (nodes * (nodes + 3)) / 2;
 
 function run(it: PreprocessCase, cell: Cell, wide: boolean): Result & { free(): void } {
   const dtype = wide ? "float64" : "float32";
