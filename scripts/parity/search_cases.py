@@ -19,9 +19,13 @@ DEEP = dict(
 TINY = dict(
     channels=2, cells=3, nodes=2, multiplier=2, stem_multiplier=3, classes=4, image_channels=3, primitives=FEW
 )
+PARTIAL = dict(
+    channels=8, cells=3, nodes=2, multiplier=2, stem_multiplier=1, classes=5, image_channels=3, share=4
+)
 BATCH, SIZE = 4, 16
 STEPS, ONE_LEVEL_STEPS = 3, 2
 ALPHAS = ("alphas_normal", "alphas_reduce")
+BETAS = ("betas_normal", "betas_reduce")
 SAMPLE = ("stem.", "classifier.", "cells.0._ops.0.", "cells.2._ops.4.")  # kept where all would be too much
 
 
@@ -122,6 +126,22 @@ def double_backward():
     }
 
 
+def partial():
+    """PC-DARTS: alphas and betas are one list of architecture parameters."""
+    record = Record()
+    run = search(PARTIAL)
+    draw = Draw("partial/betas")
+    run.alphas += [draw.normal(run.net.alpha_shape[0], scale=0.5).requires_grad_() for _ in BETAS]
+    batch = draw_batch("batches/partial", PARTIAL, size=8)
+    record.put("weights", run.net.state_dict())
+    record.put("", {**named(run.alphas), "images": batch[0], "labels": batch[1]})
+    forward(record, "forward", run, batch)
+    return record, {
+        "description": "supernet with partial channels and edge weights: forward and gradients",
+        "hyperparameters": {**settings(PARTIAL), "share": PARTIAL["share"], "size": 8},
+    }
+
+
 def search(config: dict, statistics=False) -> Search:
     name = f"C{config['channels']}-{config['cells']}"
     net = Supernet(**config).train()
@@ -141,8 +161,9 @@ def forward(record: Record, prefix: str, run: Search, batch: Batch) -> None:
     logits = run.net(batch[0], *run.alphas)
     loss = F.cross_entropy(logits, batch[1])
     grads = torch.autograd.grad(loss, run.alphas + list(run.weights.values()))
+    count = len(run.alphas)
     record.put(prefix, {"logits": logits, "loss": loss})
-    record.put(f"{prefix}/grads", {**named(grads[:2]), **dict(zip(run.weights, grads[2:]))})
+    record.put(f"{prefix}/grads", {**named(grads[:count]), **dict(zip(run.weights, grads[count:]))})
     run.net.eval()
     record.put(prefix, {"eval_logits": run.net(batch[0], *run.alphas)})
     run.net.train()
@@ -153,7 +174,7 @@ def sample(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def named(alphas) -> dict[str, Tensor]:
-    return dict(zip(ALPHAS, alphas))
+    return dict(zip(ALPHAS + BETAS, alphas))
 
 
 def settings(config: dict) -> dict:
