@@ -5,29 +5,44 @@
 
 DARTS_BEGIN
 
+// Runs add(sums' channel, image's lane) for every image of the batch, in order.
+template <class Add>
+DARTS_INLINE void overChannels(const Cell& cell, int n, Add add) {
+  const int width = cell.fold.together > 1 ? cell.fold.group : static_cast<int>(cell.channels);
+  for (int i = 0; i < cell.fold.present(n); i++)
+    for (int c = 0; c < width; c++) add(c, i * width + c);
+}
+
+// Images side by side share a channel's statistics: the first one's lanes are the others' too.
+template <class T>
+DARTS_INLINE void toAllGroups(const Cell& cell, T* lanes) {
+  for (int l = cell.fold.group; l < L; l++) lanes[l] = lanes[l - cell.fold.group];
+}
+
 // Adds up one slot of the images' partial sums, in the images' order and in double: the same for any number of threads.
 inline void total(const Cell& cell, int slot, double* sums) {
   for (size_t c = 0; c < cell.channels; c++) sums[c] = 0;
-  for (int n = 0; n < cell.plan->images; n++) {
+  for (int n = 0; n < cell.images; n++) {
     const float* partial = cell.partial(n, slot);
-    for (size_t c = 0; c < cell.channels; c++) sums[c] += partial[c];
+    overChannels(cell, n, [&](int c, int lane) { sums[c] += partial[lane]; });
   }
+  toAllGroups(cell, sums);
 }
 
 // Mean and variance of the batch from each image's Σ(y - shift), Σ(y - shift)² and shift, in `slot` and the next two.
 inline void moments(const Cell& cell, int slot, double* mean, double* variance) {
   const double pixels = cell.nodeSize.pixels(), count = cell.statisticsCount();
   for (size_t c = 0; c < cell.channels; c++) mean[c] = variance[c] = 0;
-  for (int n = 0; n < cell.plan->images; n++) {
+  for (int n = 0; n < cell.images; n++) {
     const float *sum = cell.partial(n, slot), *shift = cell.partial(n, slot + 2);
-    for (size_t c = 0; c < cell.channels; c++) mean[c] += (sum[c] + pixels * shift[c]) / count;
+    overChannels(cell, n, [&](int c, int lane) { mean[c] += (sum[lane] + pixels * shift[lane]) / count; });
   }
-  for (int n = 0; n < cell.plan->images; n++) {
+  for (int n = 0; n < cell.images; n++) {
     const float *sum = cell.partial(n, slot), *square = cell.partial(n, slot + 1), *shift = cell.partial(n, slot + 2);
-    for (size_t c = 0; c < cell.channels; c++) {
-      const double d = shift[c] - mean[c];
-      variance[c] += (square[c] + 2 * d * sum[c] + pixels * d * d) / count;
-    }
+    overChannels(cell, n, [&](int c, int lane) {
+      const double d = shift[lane] - mean[c];
+      variance[c] += (square[lane] + 2 * d * sum[lane] + pixels * d * d) / count;
+    });
   }
 }
 
@@ -55,6 +70,8 @@ inline void finishNorm(const Cell& cell, int slot, float* const* statistics, int
     mean[c] = static_cast<float>(m);
     rstd[c] = static_cast<float>(1 / std::sqrt(v + plan.eps));
   }
+  toAllGroups(cell, mean);
+  toAllGroups(cell, rstd);
 }
 
 struct Affine { double a, b, k, weightGradient; };

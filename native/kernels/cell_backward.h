@@ -74,21 +74,23 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const float* mixtu
       const double w = mixtureWeight(cell, edge, operation, mixture);
       total(cell, kSlotsOfEdge * i + 1 + t, centered);
       double sum = 0;
-      for (size_t c = 0; c < cell.channels; c++) {
+      for (int c = 0; c < static_cast<int>(cell.channels); c++) {
+        // Images side by side have the same sums: they count once.
+        const double share = c < cell.plan->channels ? 1 : 0;
         if (norm >= kMaxNorm) {
           const Pooling& p = edge.pooling[norm - kMaxNorm];
           const Affine affine = normBackward(cell, sumD[c], centered[c], w, p.mean[c], p.rstd[c]);
           p.a[c] = static_cast<float>(affine.a);
           cell.poolB[norm - kMaxNorm][c] += static_cast<float>(affine.b);
           cell.poolK[norm - kMaxNorm][c] += static_cast<float>(affine.k);
-          sum += affine.weightGradient;
+          sum += share * affine.weightGradient;
         } else {
           const Convolution& v = edge.convolution[norm];
           const Affine affine = normBackward(cell, sumD[c], centered[c], w, v.mean[c], v.rstd[c]);
           v.a[c] = static_cast<float>(affine.a);
           v.b[c] = static_cast<float>(affine.b);
           v.k[c] = static_cast<float>(affine.k);
-          sum += affine.weightGradient;
+          sum += share * affine.weightGradient;
         }
       }
       gradient[edge.plan->column[operation]] = static_cast<float>(sum);
@@ -96,7 +98,7 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const float* mixtu
     if (edge.skips()) {
       total(cell, kSlotsOfEdge * i + 1 + count, centered);
       double sum = 0;
-      for (size_t c = 0; c < cell.channels; c++) sum += centered[c];
+      for (int c = 0; c < cell.plan->channels; c++) sum += centered[c];
       gradient[edge.plan->column[kSkip]] = static_cast<float>(sum);
     }
   }
@@ -201,6 +203,7 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   const float* x = image(cell, cell.states[out.state], size, n);
   float* gradient = image(cell, cell.gradients[out.state], size, n);
+  const Mask present = firstLanes(s.lanes);
   for (int b = 0; b < cell.blocks; b++) {
     for (int y = 0; y < node.height; y++) {
       const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L,
@@ -211,7 +214,7 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
           const V pb = load(cell.poolB[q] + b * L), pk = load(cell.poolK[q] + b * L);
           const float* pooled = q == 0 ? s.pooledMax : s.pooledMean;
           float* to = (q == 0 ? s.dMax : s.dMean) + inBlock;
-          for (int i = 0; i < node.width; i++) store(to + i * L, fma(load(pooled + i * L), pb, pk));
+          for (int i = 0; i < node.width; i++) store(to + i * L, keepWhere(present, fma(load(pooled + i * L), pb, pk)));
         }
       }
       for (int i = 0; i < out.count; i++) {
@@ -248,7 +251,7 @@ inline void backward(const BackwardCall& call) {
     for (int s = 0; s < 2; s++) std::memset(image(cell, cell.gradients[s], cell.inSize, n), 0,
         cell.imageFloats(cell.inSize) * sizeof(float));
     for (int i = 0; i < plan.nodes; i++)
-      toBlocks(call.outputGradient, n, plan.channels, i * plan.channels, cell.nodeSize, image(cell,
+      toBlocks(call.outputGradient, cell.fold, n, plan.channels, i * plan.channels, cell.nodeSize, image(cell,
           cell.gradients[2 + i], cell.nodeSize, n));
   });
   for (int state = plan.states - 2; state >= 0; state--) {
@@ -271,7 +274,7 @@ inline void backward(const BackwardCall& call) {
     });
   }
   if (call.wantsInputs) overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) fromBlocks(image(cell, cell.gradients[s], cell.inSize, n), call.inputGradients[s], n,
+    for (int s = 0; s < 2; s++) fromBlocks(image(cell, cell.gradients[s], cell.inSize, n), cell.fold, call.inputGradients[s], n,
         plan.channels, 0, cell.inSize);
   });
   delete &cell;

@@ -203,7 +203,7 @@ inline void forward(const ForwardCall& call) {
       if (cell.edges[e].convolution[norm].on) packConvolution(cell, cell.edges[e], norm, call.weights);
   });
   overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) toBlocks(call.inputs[s], n, plan.channels, 0, cell.inSize, image(cell, cell.states[s],
+    for (int s = 0; s < 2; s++) toBlocks(call.inputs[s], cell.fold, n, plan.channels, 0, cell.inSize, image(cell, cell.states[s],
         cell.inSize, n));
   });
   for (int state = 0; state < plan.states - 1; state++) {
@@ -216,7 +216,7 @@ inline void forward(const ForwardCall& call) {
   }
   overImages(cell, [&](int n, int, Scratch&, bool) {
     for (int i = 0; i < plan.nodes; i++)
-      fromBlocks(image(cell, cell.states[2 + i], cell.nodeSize, n), call.output, n, plan.channels, i * plan.channels,
+      fromBlocks(image(cell, cell.states[2 + i], cell.nodeSize, n), cell.fold, call.output, n, plan.channels, i * plan.channels,
           cell.nodeSize);
   });
   delete &cell;

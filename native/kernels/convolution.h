@@ -44,7 +44,7 @@ DARTS_INLINE void pointwiseForward(const Cell& cell, const Convolution& c, int i
     int y0, int pixels, float* y, float* sums) {
   const Size size = cell.nodeSize;
   float* rows = y + static_cast<size_t>(y0) * size.width * L;
-  pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, [&](int block, int p, auto count,
+  pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, cell.fold.group, [&](int block, int p, auto count,
       const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(count)::value;
     float* out = rows + block * size.block() + static_cast<size_t>(p) * L;
@@ -77,14 +77,16 @@ __attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& 
   }
 }
 
-// A tile of dy = a·d + b·y + k, the gradient before a normalisation: `pixels` of every block from row y0 on.
+// A tile of dy = a·d + b·y + k, the gradient before a normalisation: `pixels` of every block from row y0 on. Lanes of
+// images that are not there have none.
 DARTS_INLINE void loadGradient(const Convolution& c, const float* d, const float* y, Size out, int y0, int pixels,
-    int blocks, size_t tile, float* dy) {
+    int blocks, size_t tile, int lanes, float* dy) {
+  const Mask present = firstLanes(lanes);
   for (int b = 0; b < blocks; b++) {
     const V ca = load(c.a + b * L), cb = load(c.b + b * L), ck = load(c.k + b * L);
     const size_t at = b * out.block() + static_cast<size_t>(y0) * out.width * L;
-    for (int p = 0; p < pixels; p++) store(dy + b * tile + p * L, fma(load(d + at + p * L), ca,
-        fma(load(y + at + p * L), cb, ck)));
+    for (int p = 0; p < pixels; p++) store(dy + b * tile + p * L, keepWhere(present,
+        fma(load(d + at + p * L), ca, fma(load(y + at + p * L), cb, ck))));
   }
 }
 
@@ -106,15 +108,15 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
       const size_t next = static_cast<size_t>(y0 + here) * out.width * L;
       s.ahead.set(d + next, y + next, tile);
     }
-    loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.dy);
+    loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.lanes, s.dy);
     if (cell.wantsWeights) {
       depthwiseRows<K, D, S>(cell, c, framed, in, y0, here, s.t, tile, s.ahead);
-      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, blocks);
+      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, blocks, cell.fold.group);
     }
     // The gradient between the two convolutions goes into a framed image, for its turn as an input.
     for (int r = 0; r < here; r++) {
       float* row = s.dt + out.framed(y0 + r, 0);
-      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, blocks, blocks,
+      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, blocks, blocks, cell.fold.group,
           [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
         constexpr int P = decltype(count)::value;
         float* to = row + block * out.framedBlock() + static_cast<size_t>(p) * L;
@@ -171,13 +173,13 @@ inline void reduceBackward(const Cell& cell, const Convolution& c, const float* 
   const size_t tile = static_cast<size_t>(rows) * out.width * L;
   for (int y0 = 0; y0 < out.height; y0 += rows) {
     const int here = least(rows, out.height - y0), pixels = here * out.width;
-    loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.dy);
+    loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.lanes, s.dy);
     if (cell.wantsWeights) {
       gatherReduced(cell, framed, y0, here, s.t, tile);
-      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, 2 * blocks);
+      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, 2 * blocks, cell.fold.group);
     }
     for (int r = 0; r < here; r++) {
-      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, 2 * blocks, blocks,
+      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, 2 * blocks, blocks, cell.fold.group,
           [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
         constexpr int P = decltype(count)::value;
         const int half = block >= blocks, yy = 2 * (y0 + r) + half;

@@ -1,5 +1,5 @@
 // How images lie in memory: [N][blocks][H·W][L], L channels of a pixel side by side in one register (nChw16c).
-// Channels that do not fill the last block are zeros, and stay zeros through every kernel.
+// Channels that do not fill the last block are zeros, and stay zeros through every kernel. Narrow images are folded.
 #pragma once
 
 #include "vector.h"
@@ -21,40 +21,56 @@ struct Size {
   size_t framed(int y, int x) const { return (y + kFrame) * framedRow() + static_cast<size_t>(x + kFrame) * L; }
 };
 
-// One image from libtorch's layout into blocks. Channels-last pixels are copied register by register.
-inline void toBlocks(const Images& from, int image, int channels, int firstChannel, Size size, float* to) {
+// Which image and channel a lane holds. A few channels would leave most lanes of a block empty: then several images lie
+// side by side in it, as one: lane l is channel l % group of the image l / group among them.
+struct Fold {
+  int images;    // of the batch
+  int together;  // that lie side by side
+  int group;     // lanes of one image in a block: all, or its channels
+
+  int count() const { return (images + together - 1) / together; }
+  // Images side by side in the n-th: the last one may not be full, and nothing may count what its other lanes hold.
+  int present(int n) const { return least(together, images - n * together); }
+  int lanes(int n) const { return present(n) * group; }
+};
+
+inline Fold foldOf(int images, int channels) {
+  const int group = channels < L && L % channels == 0 ? channels : L;
+  return {images, L / group, group};
+}
+
+// `lanes` channels of one image between libtorch's layout, at `image`, and their lanes of a block.
+template <class Copy>
+DARTS_INLINE void overLanes(float* image, const Images& layout, int lanes, int pixels, float* block, Copy copy) {
+  if (layout.channel == 1) {
+    for (int p = 0; p < pixels; p++)
+      for (int l = 0; l < lanes; l++) copy(image[p * layout.pixel + l], block[p * L + l]);
+  } else {
+    // Sixteen pixels of every channel at a time, so that the lines of the block stay in the first cache.
+    for (int p0 = 0; p0 < pixels; p0 += 16)
+      for (int l = 0; l < lanes; l++)
+        for (int p = p0; p < least(p0 + 16, pixels); p++) copy(image[l * layout.channel + p * layout.pixel], block[p * L + l]);
+  }
+}
+
+// Image n (as many as lie side by side) from libtorch's layout into blocks.
+inline void toBlocks(const Images& from, const Fold& fold, int n, int channels, int firstChannel, Size size, float* to) {
   for (int c0 = 0; c0 < channels; c0 += L, to += size.block()) {
-    const int lanes = least(L, channels - c0);
-    const float* source = from.data + image * from.image + (firstChannel + c0) * from.channel;
-    if (lanes < L) std::memset(to, 0, size.block() * sizeof(float));
-    if (from.channel == 1) {
-      for (int p = 0; p < size.pixels(); p++)
-        for (int l = 0; l < lanes; l++) to[p * L + l] = source[p * from.pixel + l];
-    } else {
-      // Sixteen pixels of every channel at a time, so that the lines written to stay in the first cache.
-      for (int p0 = 0; p0 < size.pixels(); p0 += 16)
-        for (int l = 0; l < lanes; l++)
-          for (int p = p0; p < least(p0 + 16,
-              size.pixels()); p++) to[p * L + l] = source[l * from.channel + p * from.pixel];
-    }
+    const int lanes = least(fold.group, channels - c0);
+    if (lanes * fold.present(n) < L) std::memset(to, 0, size.block() * sizeof(float));
+    for (int i = 0; i < fold.present(n); i++)
+      overLanes(from.data + (n * fold.together + i) * from.image + (firstChannel + c0) * from.channel, from, lanes,
+          size.pixels(), to + i * fold.group, [](float& outside, float& inside) DARTS_LAMBDA { inside = outside; });
   }
 }
 
 // The way back.
-inline void fromBlocks(const float* from, const Images& to, int image, int channels, int firstChannel, Size size) {
-  for (int c0 = 0; c0 < channels; c0 += L, from += size.block()) {
-    const int lanes = least(L, channels - c0);
-    float* target = to.data + image * to.image + (firstChannel + c0) * to.channel;
-    if (to.channel == 1) {
-      for (int p = 0; p < size.pixels(); p++)
-        for (int l = 0; l < lanes; l++) target[p * to.pixel + l] = from[p * L + l];
-    } else {
-      for (int p0 = 0; p0 < size.pixels(); p0 += 16)
-        for (int l = 0; l < lanes; l++)
-          for (int p = p0; p < least(p0 + 16,
-              size.pixels()); p++) target[l * to.channel + p * to.pixel] = from[p * L + l];
-    }
-  }
+inline void fromBlocks(float* from, const Fold& fold, const Images& to, int n, int channels, int firstChannel, Size size) {
+  for (int c0 = 0; c0 < channels; c0 += L, from += size.block())
+    for (int i = 0; i < fold.present(n); i++)
+      overLanes(to.data + (n * fold.together + i) * to.image + (firstChannel + c0) * to.channel, to,
+          least(fold.group, channels - c0), size.pixels(), from + i * fold.group,
+          [](float& outside, float& inside) DARTS_LAMBDA { outside = inside; });
 }
 
 // max(x, 0) into a framed image; with a normalisation before it: max((x - mean)·rstd, 0).

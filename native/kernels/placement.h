@@ -28,9 +28,9 @@ struct Supply {
 // One convolution with its normalisation: a separable unit, or a factorized reduction (no depthwise part).
 struct Convolution {
   bool on = false;
-  // Packed weights: [blocks][K·K][L] twice, the second turned by 180°; [out][in][L in][L out]; [in][out][L out][L in].
+  // Packed weights: [blocks][K·K][L] twice, the second turned by 180°; [out][in][group in][L out]; [in][out][group out][L in].
   float *depthwise, *flipped, *pointwise, *transposed;
-  float* y;                          // before the normalisation, [N][blocks][H·W][L]
+  float* y;                          // before the normalisation, [images][blocks][H·W][L]
   float *mean, *rstd;
   float *a, *b, *k;                  // backward: dy = a·D + b·y + k
   size_t depthwiseGradient, pointwiseGradient;  // offsets in a chunk's weight gradients
@@ -53,6 +53,7 @@ struct Edge {
 // What a thread works in.
 struct Scratch {
   float *x, *z, *dt, *dx, *t, *dy, *pooledMax, *pooledMean, *dMax, *dMean;
+  int lanes;                         // of the image at hand that hold something
   PoolColumns columns;
   PoolFrames frames;
   Ahead ahead;
@@ -62,6 +63,8 @@ constexpr int kMaxThreads = 64;
 
 struct Cell {
   const Plan* plan;
+  Fold fold;
+  int images;                        // folded
   int threads, chunks, blocks;
   bool wantsWeights;                 // backward
   size_t channels;                   // in whole blocks
@@ -69,7 +72,7 @@ struct Cell {
   Edge edges[kMaxEdges];
   float *states[kMaxStates], *gradients[kMaxStates];
   Scratch scratch[kMaxThreads];
-  // Sums of one image that are added up over the images in order: [N][slots][channels].
+  // Sums of one image that are added up over the images in order: [images][slots][channels].
   float* partials;
   int slots;
   float* weightGradients;            // [chunks][chunkFloats], of the edges of one state
@@ -96,7 +99,9 @@ inline int edgesFrom(const Plan& plan, int state, int* list) {
 
 inline void describe(Cell& cell, const Plan& plan, int threads) {
   cell.plan = &plan;
-  cell.chunks = least(kChunks, plan.images);
+  cell.fold = foldOf(plan.images, plan.channels);
+  cell.images = cell.fold.count();
+  cell.chunks = least(kChunks, cell.images);
   cell.threads = least(least(threads, cell.chunks), kMaxThreads);
   cell.blocks = (plan.channels + L - 1) / L;
   cell.channels = static_cast<size_t>(cell.blocks) * L;
@@ -117,18 +122,18 @@ inline int inputBlocks(const Cell& cell, int norm) { return norm == kReduceNorm 
 inline size_t depthwiseFloats(const Cell& cell, int norm) {
   return norm == kReduceNorm ? 0 : cell.channels * kKernel[norm] * kKernel[norm];
 }
-inline size_t pointwiseFloats(const Cell& cell, int norm) { return cell.channels * inputBlocks(cell, norm) * L; }
+inline size_t pointwiseFloats(const Cell& cell, int norm) { return cell.channels * inputBlocks(cell, norm) * cell.fold.group; }
 
 // What backward needs from forward: states, tensors before the normalisations, statistics, packed weights.
 inline void placeArena(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
-  for (int s = 0; s < plan.states; s++) cell.states[s] = supply.take(plan.images * cell.imageFloats(cell.sizeOf(s)));
+  for (int s = 0; s < plan.states; s++) cell.states[s] = supply.take(cell.images * cell.imageFloats(cell.sizeOf(s)));
   for (int e = 0; e < plan.edges; e++) {
     Edge& edge = cell.edges[e];
     for (int n = 0; n <= kReduceNorm; n++) {
       Convolution& c = edge.convolution[n];
       if (!c.on) continue;
-      c.y = supply.take(plan.images * cell.imageFloats(cell.nodeSize));
+      c.y = supply.take(cell.images * cell.imageFloats(cell.nodeSize));
       c.mean = supply.take(cell.channels);
       c.rstd = supply.take(cell.channels);
       c.depthwise = supply.take(depthwiseFloats(cell, n));
@@ -177,10 +182,10 @@ inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
   int list[kMaxEdges], widest = 0;
   for (int s = 0; s < plan.states; s++) widest = most(widest, edgesFrom(plan, s, list));
   cell.slots = kSlotsOfEdge * widest + 6;
-  cell.partials = supply.take(static_cast<size_t>(plan.images) * cell.slots * cell.channels);
+  cell.partials = supply.take(static_cast<size_t>(cell.images) * cell.slots * cell.channels);
   cell.sums = reinterpret_cast<double*>(supply.take(16 * 2 * cell.channels));
   if (!backward) return;
-  for (int s = 0; s < plan.states; s++) cell.gradients[s] = supply.take(plan.images * cell.imageFloats(cell.sizeOf(s)));
+  for (int s = 0; s < plan.states; s++) cell.gradients[s] = supply.take(cell.images * cell.imageFloats(cell.sizeOf(s)));
   for (int i = 0; i < 2; i++) {
     cell.poolB[i] = supply.take(cell.channels);
     cell.poolK[i] = supply.take(cell.channels);
@@ -196,7 +201,7 @@ inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
     for (int i = 0; i < count; i++) {
       Edge& edge = cell.edges[list[i]];
       for (int q = 0; q < 2; q++)
-        if (edge.convolution[q].on) edge.firstGradients[q] = supply.take(plan.images * cell.imageFloats(cell.nodeSize));
+        if (edge.convolution[q].on) edge.firstGradients[q] = supply.take(cell.images * cell.imageFloats(cell.nodeSize));
       for (int n = 0; n <= kReduceNorm; n++) {
         Convolution& c = edge.convolution[n];
         if (!c.on) continue;
@@ -224,10 +229,13 @@ inline void overImages(const Cell& cell, Body&& body) {
   struct Context { const Cell* cell; Body* body; } context{&cell, &body};
   parallel(cell.chunks, cell.threads, [](void* raw, int chunk, int thread) {
     const Context& it = *static_cast<Context*>(raw);
-    const long images = it.cell->plan->images, chunks = it.cell->chunks;
+    const long images = it.cell->images, chunks = it.cell->chunks;
     const int begin = static_cast<int>(images * chunk / chunks), end = static_cast<int>(images * (chunk + 1) / chunks);
     Scratch scratch = it.cell->scratch[thread];
-    for (int n = begin; n < end; n++) (*it.body)(n, chunk, scratch, n == begin);
+    for (int n = begin; n < end; n++) {
+      scratch.lanes = it.cell->fold.lanes(n);
+      (*it.body)(n, chunk, scratch, n == begin);
+    }
   }, &context);
 }
 

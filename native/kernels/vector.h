@@ -42,6 +42,32 @@ DARTS_INLINE V zero() { return V{}; }
 DARTS_INLINE V fma(V a, V b, V c) { return a * b + c; }
 DARTS_INLINE V keepWhere(Mask mask, V v) { return reinterpret_cast<V>(reinterpret_cast<Mask>(v) & mask); }
 
+// The first `count` lanes.
+DARTS_INLINE Mask firstLanes(int count) {
+  Mask lane{};
+  DARTS_UNROLL for (int l = 0; l < L; l++) lane[l] = l;
+  return lane < count;
+}
+
+// Lane l of the result is lane from[l].
+DARTS_INLINE V permute(V v, Mask from) {
+#if defined(__clang__)
+  V result{};
+  DARTS_UNROLL for (int l = 0; l < L; l++) result[l] = v[from[l]];
+  return result;
+#else
+  return __builtin_shuffle(v, from);
+#endif
+}
+
+// Lane k of every group of G lanes, in all lanes of its group.
+template <int G>
+DARTS_INLINE V laneOfGroups(V v, int k) {
+  Mask from{};
+  DARTS_UNROLL for (int l = 0; l < L; l++) from[l] = l / G * G + k;
+  return permute(v, from);
+}
+
 // The larger one; `b` where one of them is no number.
 DARTS_INLINE V max(V a, V b) {
 #if defined(__AVX512F__)
