@@ -33,7 +33,10 @@ struct EdgePlan {
 
 // A cell: states 0 and 1 are its inputs, each node sums its edges from all states before it.
 struct Plan {
-  int images, channels;
+  int images;
+  int channels;            // that the operations see: the first of `groups` groups of a state's channels
+  int groups;              // 1: all of them
+  int cellChannels;        // of a state: groups · channels
   int inHeight, inWidth;   // of states 0 and 1
   int height, width;       // of the nodes: half of it, rounded up, in a reduction cell
   int nodes, states, edges, columns;
@@ -53,8 +56,9 @@ struct ForwardCall {
   const Plan* plan;
   int threads;
   Images inputs[2];        // read only
-  Images output;           // nodes · channels
+  Images output;           // nodes · cellChannels
   const float* mixture;    // [edges, columns]
+  const float* bypass;     // [edges]: weights of what passes the operations by, where there are groups
   const float* const* weights;
   float* const* statistics;  // running mean, running variance, (counter: not touched here)
   float* arena;            // what backward needs, arenaFloats() long
@@ -68,6 +72,7 @@ struct BackwardCall {
   bool wantsInputs, wantsWeights;  // an alpha step needs no gradients of weights: half of the work
   Images inputGradients[2];
   float* mixtureGradient;  // [edges, columns]
+  float* bypassGradient;   // [edges]
   float* const* weightGradients;  // of operations that are evaluated
   float* arena;
   float* scratch;

@@ -27,6 +27,7 @@ inline void gradientSums(Cell& cell, const Outgoing& out) {
     if (first && cell.wantsWeights) std::memset(cell.weightGradients + chunk * cell.chunkFloats, 0,
         cell.chunkFloats * sizeof(float));
     zeroPartials(cell, n);
+    bypassSums(cell, out.state, out.list, out.count, n);
     const float* x = image(cell, cell.states[out.state], size, n);
     for (int b = 0; b < cell.blocks; b++) {
       for (int y = 0; y < node.height; y++) {
@@ -101,6 +102,16 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const float* mixtu
       for (int c = 0; c < cell.plan->channels; c++) sum += centered[c];
       gradient[edge.plan->column[kSkip]] = static_cast<float>(sum);
     }
+  }
+}
+
+// Of the weights of the edges' bypasses, from the same phase.
+inline void gradientsOfBypass(const Cell& cell, const Outgoing& out, float* gradient) {
+  for (int i = 0; i < out.count; i++) {
+    total(cell, bypassSlot(i), cell.sums);
+    double sum = 0;
+    for (int c = 0; c < least(L, cell.plan->channels); c++) sum += cell.sums[c];
+    gradient[out.list[i]] = static_cast<float>(sum);
   }
 }
 
@@ -246,13 +257,18 @@ inline void backward(const BackwardCall& call) {
     Edge& edge = cell.edges[e];
     if (edge.skips()) edge.skipWeight = mixture + static_cast<size_t>(e) * plan.columns + edge.plan->column[kSkip];
   }
+  planShuffle(cell, true);
   zeroFrames(cell, true);
-  overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) std::memset(image(cell, cell.gradients[s], cell.inSize, n), 0,
-        cell.imageFloats(cell.inSize) * sizeof(float));
+  overImages(cell, [&](int n, int, Scratch& s, bool) {
+    for (int i = 0; i < 2; i++) {
+      std::memset(image(cell, cell.gradients[i], cell.inSize, n), 0, cell.imageFloats(cell.inSize) * sizeof(float));
+      if (plan.groups > 1)
+        std::memset(others(cell, cell.otherGradients[i], cell.inSize, n), 0, cell.otherFloats(cell.inSize) * sizeof(float));
+    }
     for (int i = 0; i < plan.nodes; i++)
-      toBlocks(call.outputGradient, cell.fold, n, plan.channels, i * plan.channels, cell.nodeSize, image(cell,
-          cell.gradients[2 + i], cell.nodeSize, n));
+      splitChannels(cell, call.outputGradient, n, i * plan.cellChannels, cell.nodeSize,
+          image(cell, cell.gradients[2 + i], cell.nodeSize, n), others(cell, cell.otherGradients[2 + i], cell.nodeSize, n));
+    takeApart(cell, plan.states - 1, n, s);
   });
   for (int state = plan.states - 2; state >= 0; state--) {
     const Outgoing out = outgoing(cell, state);
@@ -260,11 +276,14 @@ inline void backward(const BackwardCall& call) {
     if (state == 1 && plan.reduction) zeroFrames(cell, true);
     gradientSums(cell, out);
     gradientsOfNorms(cell, out, mixture, call.mixtureGradient);
+    if (plan.groups > 1) gradientsOfBypass(cell, out, call.bypassGradient);
     if (state < 2 && !call.wantsInputs && !call.wantsWeights) continue;
     if (anySecond(cell, out)) backwardSecond(cell, out);
     overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
       backwardFirst(cell, out, n, chunk, s);
       backwardPools(cell, out, n, s);
+      backwardBypass(cell, out.state, out.list, out.count, n, s);
+      takeApart(cell, out.state, n, s);
     });
     if (!call.wantsWeights) continue;
     overItems(cell, out.count * (kReduceNorm + 1), [&](int item) {
@@ -274,8 +293,9 @@ inline void backward(const BackwardCall& call) {
     });
   }
   if (call.wantsInputs) overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) fromBlocks(image(cell, cell.gradients[s], cell.inSize, n), cell.fold, call.inputGradients[s], n,
-        plan.channels, 0, cell.inSize);
+    for (int s = 0; s < 2; s++)
+      joinChannels(cell, image(cell, cell.gradients[s], cell.inSize, n), others(cell, cell.otherGradients[s], cell.inSize, n),
+          call.inputGradients[s], n, 0, cell.inSize);
   });
   delete &cell;
 }

@@ -7,6 +7,7 @@
 
 #include "batchnorm.h"
 #include "convolution.h"
+#include "partial.h"
 #include "pooling.h"
 #include "terms.h"
 #include "weights.h"
@@ -32,8 +33,6 @@ inline Outgoing outgoing(const Cell& cell, int state) {
   return out;
 }
 
-DARTS_INLINE float* image(const Cell& cell, float* tensor, Size size,
-    int n) { return tensor + n * cell.imageFloats(size); }
 
 // The convolutions that read a state itself.
 constexpr int kFirstNorms[] = {kSep3First, kSep5First, kDil3Unit, kDil5Unit, kReduceNorm};
@@ -70,6 +69,7 @@ inline void forwardFirst(Cell& cell, const Outgoing& out, float* const* statisti
   const Size size = cell.sizeOf(out.state);
   overImages(cell, [&](int n, int, Scratch& s, bool) {
     zeroPartials(cell, n);
+    completeNode(cell, out.state, n, s);
     const float* x = image(cell, cell.states[out.state], size, n);
     frameRelu(x, cell.blocks, size, s.x);
     if (out.pools) poolSums(cell, out, x, n, s);
@@ -197,14 +197,19 @@ inline void forward(const ForwardCall& call) {
   placeArena(cell, arena);
   placeScratch(cell, scratch, false);
   std::memcpy(placeMixture(cell, arena), call.mixture, sizeof(float) * plan.edges * plan.columns);
+  std::memcpy(const_cast<float*>(cell.bypassWeights), call.bypass, sizeof(float) * plan.edges);
+  planShuffle(cell, false);
   zeroFrames(cell, false);
   overItems(cell, plan.edges, [&](int e) {
     for (int norm = 0; norm <= kReduceNorm; norm++)
       if (cell.edges[e].convolution[norm].on) packConvolution(cell, cell.edges[e], norm, call.weights);
   });
   overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) toBlocks(call.inputs[s], cell.fold, n, plan.channels, 0, cell.inSize, image(cell, cell.states[s],
-        cell.inSize, n));
+    for (int s = 0; s < 2; s++) {
+      splitChannels(cell, call.inputs[s], n, 0, cell.inSize, image(cell, cell.states[s], cell.inSize, n),
+          others(cell, cell.others[s], cell.inSize, n));
+      passInput(cell, s, n);
+    }
   });
   for (int state = 0; state < plan.states - 1; state++) {
     const Outgoing out = outgoing(cell, state);
@@ -214,10 +219,11 @@ inline void forward(const ForwardCall& call) {
     if (anySecond(cell, out)) forwardSecond(cell, out, call.statistics);
     addToNodes(cell, out, call.mixture);
   }
-  overImages(cell, [&](int n, int, Scratch&, bool) {
+  overImages(cell, [&](int n, int, Scratch& s, bool) {
+    completeNode(cell, plan.states - 1, n, s);
     for (int i = 0; i < plan.nodes; i++)
-      fromBlocks(image(cell, cell.states[2 + i], cell.nodeSize, n), cell.fold, call.output, n, plan.channels, i * plan.channels,
-          cell.nodeSize);
+      joinChannels(cell, image(cell, cell.states[2 + i], cell.nodeSize, n), others(cell, cell.others[2 + i], cell.nodeSize, n),
+          call.output, n, i * plan.cellChannels, cell.nodeSize);
   });
   delete &cell;
 }

@@ -50,9 +50,17 @@ struct Edge {
   bool skips() const { return plan->column[kSkip] >= 0 && plan->stride == 1; }
 };
 
+// A permutation of the channels of a pixel, in moves of some lanes of one register into another: lane l of register
+// `to` is lane[l] of register `from`, where keep[l] is not zero.
+struct Shuffle {
+  int moves;
+  int *to, *from, *keep, *lane;
+};
+
 // What a thread works in.
 struct Scratch {
   float *x, *z, *dt, *dx, *t, *dy, *pooledMax, *pooledMean, *dMax, *dMean;
+  float* rows;                       // partial channels: a row of every register
   int lanes;                         // of the image at hand that hold something
   PoolColumns columns;
   PoolFrames frames;
@@ -71,6 +79,11 @@ struct Cell {
   Size inSize, nodeSize;
   Edge edges[kMaxEdges];
   float *states[kMaxStates], *gradients[kMaxStates];
+  // Partial channels (see partial.h): a state's other groups, [images][groups - 1][blocks][H·W][L]; what of them passes to
+  // the nodes; their gradients.
+  float *others[kMaxStates], *passed[kMaxStates], *otherGradients[kMaxStates];
+  const float* bypassWeights;        // [edges]
+  Shuffle shuffle;
   Scratch scratch[kMaxThreads];
   // Sums of one image that are added up over the images in order: [images][slots][channels].
   float* partials;
@@ -82,6 +95,7 @@ struct Cell {
 
   Size sizeOf(int state) const { return state < 2 ? inSize : nodeSize; }
   size_t imageFloats(Size size) const { return size.block() * blocks; }
+  size_t otherFloats(Size size) const { return (plan->groups - 1) * imageFloats(size); }
   float* partial(int image, int slot) const { return partials + (static_cast<size_t>(image) * slots + slot) * channels; }
   double statisticsCount() const { return static_cast<double>(plan->images) * nodeSize.pixels(); }
   int tileRows() const {
@@ -89,6 +103,10 @@ struct Cell {
     return most(1, least(rows, nodeSize.height));
   }
 };
+
+// Of a tensor of all images: the n-th image of a state, and of its other groups.
+DARTS_INLINE float* image(const Cell& cell, float* tensor, Size size, int n) { return tensor + n * cell.imageFloats(size); }
+DARTS_INLINE float* others(const Cell& cell, float* tensor, Size size, int n) { return tensor + n * cell.otherFloats(size); }
 
 inline int edgesFrom(const Plan& plan, int state, int* list) {
   int count = 0;
@@ -128,6 +146,10 @@ inline size_t pointwiseFloats(const Cell& cell, int norm) { return cell.channels
 inline void placeArena(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
   for (int s = 0; s < plan.states; s++) cell.states[s] = supply.take(cell.images * cell.imageFloats(cell.sizeOf(s)));
+  for (int s = 0; s < plan.states && plan.groups > 1; s++) {
+    cell.others[s] = supply.take(cell.images * cell.otherFloats(cell.sizeOf(s)));
+    cell.passed[s] = plan.reduction && s < 2 ? supply.take(cell.images * cell.otherFloats(cell.nodeSize)) : cell.others[s];
+  }
   for (int e = 0; e < plan.edges; e++) {
     Edge& edge = cell.edges[e];
     for (int n = 0; n <= kReduceNorm; n++) {
@@ -149,8 +171,12 @@ inline void placeArena(Cell& cell, Supply& supply) {
   }
 }
 
-// The mixture's weights follow the rest of the arena: backward needs them as they were.
-inline float* placeMixture(Cell& cell, Supply& supply) { return supply.take(static_cast<size_t>(cell.plan->edges) * cell.plan->columns); }
+// The mixture's weights follow the rest of the arena: backward needs them as they were. Those of the bypasses come last.
+inline float* placeMixture(Cell& cell, Supply& supply) {
+  float* mixture = supply.take(static_cast<size_t>(cell.plan->edges) * cell.plan->columns);
+  cell.bypassWeights = supply.take(cell.plan->edges);
+  return mixture;
+}
 
 inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
   const Size in = cell.inSize, node = cell.nodeSize;
@@ -163,6 +189,7 @@ inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
   s.pooledMean = supply.take(static_cast<size_t>(node.width) * L);
   s.columns.maxima = supply.take(static_cast<size_t>(in.width + 2) * L);
   s.columns.sums = supply.take(static_cast<size_t>(in.width + 2) * L);
+  if (cell.plan->groups > 1) s.rows = supply.take(static_cast<size_t>(cell.plan->groups) * cell.blocks * node.width * L);
   if (!backward) return;
   s.dt = supply.take(blocks * node.framedBlock());
   s.dx = supply.take(blocks * in.block());
@@ -174,11 +201,24 @@ inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
 }
 
 constexpr int kSlotsOfEdge = 24;
+// Phase D's slot of an edge's bypass, behind those of its terms.
+DARTS_INLINE int bypassSlot(int edge) { return kSlotsOfEdge * edge + kSlotsOfEdge - 1; }
+
+inline void placeShuffle(Cell& cell, Supply& supply) {
+  const int registers = cell.plan->groups * cell.blocks, moves = registers * least(registers, cell.fold.group);
+  Shuffle& shuffle = cell.shuffle;
+  const auto take = [&](size_t ints) { return reinterpret_cast<int*>(supply.take(ints)); };
+  shuffle.to = take(moves);
+  shuffle.from = take(moves);
+  shuffle.keep = take(static_cast<size_t>(moves) * L);
+  shuffle.lane = take(static_cast<size_t>(moves) * L);
+}
 
 // What only lasts for one pass.
 inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
   const Plan& plan = *cell.plan;
   for (int t = 0; t < cell.threads; t++) placeThread(cell, supply, cell.scratch[t], backward);
+  if (plan.groups > 1) placeShuffle(cell, supply);
   int list[kMaxEdges], widest = 0;
   for (int s = 0; s < plan.states; s++) widest = most(widest, edgesFrom(plan, s, list));
   cell.slots = kSlotsOfEdge * widest + 6;
@@ -186,6 +226,8 @@ inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
   cell.sums = reinterpret_cast<double*>(supply.take(16 * 2 * cell.channels));
   if (!backward) return;
   for (int s = 0; s < plan.states; s++) cell.gradients[s] = supply.take(cell.images * cell.imageFloats(cell.sizeOf(s)));
+  for (int s = 0; s < plan.states && plan.groups > 1; s++)
+    cell.otherGradients[s] = supply.take(cell.images * cell.otherFloats(cell.sizeOf(s)));
   for (int i = 0; i < 2; i++) {
     cell.poolB[i] = supply.take(cell.channels);
     cell.poolK[i] = supply.take(cell.channels);

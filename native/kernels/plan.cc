@@ -89,6 +89,8 @@ void checkInputs(const CellArguments& a) {
   TORCH_CHECK(a.s0.size(0) < (1 << 24) && a.s0.size(1) < (1 << 16) && a.s0.size(2) * a.s0.size(3) < (1 << 24),
               "darts::cell: input 0 has shape ", a.s0.sizes(), ", which is too large");
   TORCH_CHECK(a.nodes >= 1 && a.nodes <= kMaxNodes, "darts::cell: got ", a.nodes, " nodes, expected 1 to ", kMaxNodes);
+  TORCH_CHECK(a.groups >= 1 && a.s0.size(1) % a.groups == 0, "darts::cell: got ", a.groups, " groups of channels, expected a number that divides ",
+              a.s0.size(1), " channels");
   TORCH_CHECK(a.eps >= 0 && a.momentum >= 0 && a.momentum <= 1, "darts::cell: got eps ", a.eps, " and momentum ", a.momentum);
 }
 
@@ -102,6 +104,9 @@ void checkOperations(const CellArguments& a, int64_t edges) {
     seen[operation] = true;
   }
   checkTensor(a.mixture, "mixture", 0, {edges, columns});
+  TORCH_CHECK((a.groups > 1) == a.bypass.defined(), "darts::cell: got ", a.groups, " groups of channels ", a.bypass.defined() ? "and" : "but no",
+              " weights of bypasses, expected them with more than one group only");
+  if (a.groups > 1) checkTensor(a.bypass, "weights of bypasses", 0, {edges});
   TORCH_CHECK(a.active.empty() || static_cast<int64_t>(a.active.size()) == edges * columns, "darts::cell: got ", a.active.size(),
               " flags of active operations, expected ", edges * columns, " or none");
   for (const int64_t flag : a.active) TORCH_CHECK(flag == 0 || flag == 1, "darts::cell: got flag ", flag, ", expected 0 or 1");
@@ -113,7 +118,9 @@ Plan makePlan(const CellArguments& a) {
   checkInputs(a);
   Plan plan{};
   plan.images = static_cast<int>(a.s0.size(0));
-  plan.channels = static_cast<int>(a.s0.size(1));
+  plan.groups = static_cast<int>(a.groups);
+  plan.cellChannels = static_cast<int>(a.s0.size(1));
+  plan.channels = plan.cellChannels / plan.groups;
   plan.inHeight = static_cast<int>(a.s0.size(2));
   plan.inWidth = static_cast<int>(a.s0.size(3));
   plan.reduction = a.reduction;

@@ -18,6 +18,8 @@ struct CellArguments {
   std::vector<int64_t> operations, active;
   bool training;
   double momentum, eps;
+  int64_t groups;
+  at::Tensor bypass;
 };
 
 // Checks every number and shape, so that the kernels need not; throws c10::Error with what was got and expected.

@@ -33,9 +33,11 @@ constexpr int L = 4, kRegisters = 16;
 typedef float V __attribute__((vector_size(L * 4)));
 typedef int32_t Mask __attribute__((vector_size(L * 4)));  // all bits of a lane, or none
 typedef float Aliased __attribute__((vector_size(L * 4), may_alias));
+typedef int32_t AliasedMask __attribute__((vector_size(L * 4), may_alias));
 
 DARTS_INLINE V load(const float* p) { return *reinterpret_cast<const Aliased*>(p); }
 DARTS_INLINE void store(float* p, V v) { *reinterpret_cast<Aliased*>(p) = v; }
+DARTS_INLINE Mask loadMask(const int* p) { return *reinterpret_cast<const AliasedMask*>(p); }
 DARTS_INLINE V all(float x) { return x - V{}; }
 DARTS_INLINE V zero() { return V{}; }
 // Contracted to one instruction where there is one (-ffp-contract=fast).

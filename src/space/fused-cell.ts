@@ -4,8 +4,9 @@
 import { BatchNorm2d } from "../nn/layers.ts";
 import { operator } from "../tensor/aten.ts";
 import { scope } from "../tensor/scope.ts";
-import type { Tensor } from "../tensor/tensor.ts";
+import { ones, type Tensor } from "../tensor/tensor.ts";
 import { MixedOp } from "./mixed-op.ts";
+import { PartialMixedOp } from "./partial-channels.ts";
 import { DARTS_PRIMITIVES, type Primitive } from "./primitives.ts";
 import type { CellMixture } from "./supernet.ts";
 
@@ -25,6 +26,8 @@ export class FusedCell {
   readonly #operations: readonly number[];
   readonly #momentum: number;
   readonly #eps: number;
+  /** K of partial channels; 1 where the operations see all. */
+  readonly #share: number;
 
   constructor(options: FusedCellOptions) {
     this.#options = options;
@@ -36,14 +39,16 @@ export class FusedCell {
     const norm = findNorm(options.edges);
     this.#momentum = norm?.momentum ?? 0.1;
     this.#eps = norm?.eps ?? 1e-5;
+    this.#share = shareOf(options.edges[0]);
   }
 
   /** Preprocessed inputs, [N, C, H, W] each, float32 on the CPU → the nodes' states, [N, nodes·C, H', W']. */
   forward(s0: Tensor, s1: Tensor, { operations, edges, active }: CellMixture): Tensor {
     const { nodes, reduction, edges: modules, primitives } = this.#options;
     return scope(() => {
-      // An edge's weight multiplies all of its candidates: it can as well multiply their weights.
+      // An edge's weight multiplies all of its candidates: it can as well multiply their weights, and what passes them by.
       const mixture = edges ? operations.mul(edges.reshape([-1, 1])) : operations;
+      const bypass = this.#share > 1 ? (edges ?? ones([modules.length])) : null;
       const flags = active?.flatMap((chosen) => primitives.map((_, k) => (chosen.includes(k) ? 1 : 0))) ?? [];
       return operator("darts::cell")(
         s0,
@@ -58,6 +63,8 @@ export class FusedCell {
         modules[0].training,
         this.#momentum,
         this.#eps,
+        this.#share,
+        bypass,
       ) as Tensor;
     });
   }
@@ -71,11 +78,17 @@ export function fuseCell(
   const known = options.primitives.every((name) => (DARTS_PRIMITIVES as readonly string[]).includes(name));
   const covered =
     known && options.nodes <= MAX_NODES && new Set(options.primitives).size === options.primitives.length;
-  // Exactly MixedOp: an edge of a class of its own computes something else.
+  // Exactly these classes: an edge of a class of its own computes something else.
   const plain = edges.filter(
-    (edge): edge is MixedOp => edge instanceof MixedOp && edge.constructor === MixedOp,
+    (edge): edge is MixedOp =>
+      edge instanceof MixedOp && (edge.constructor === MixedOp || edge.constructor === PartialMixedOp),
   );
-  return covered && plain.length === edges.length ? new FusedCell({ ...options, edges: plain }) : undefined;
+  const alike = plain.length === edges.length && new Set(plain.map(shareOf)).size === 1;
+  return covered && alike ? new FusedCell({ ...options, edges: plain }) : undefined;
+}
+
+function shareOf(edge: MixedOp): number {
+  return edge instanceof PartialMixedOp ? edge.share : 1;
 }
 
 /** Whether the kernels can take these inputs; else the composite cell must. */

@@ -29,11 +29,13 @@ function step(it: Case, threads: number): number[][] {
   using s0 = new Parameter(randn(shape));
   using s1 = new Parameter(randn(shape));
   using mixture = new Parameter(randn([edges.length, it.primitives.length]).softmax(1));
-  const output = new FusedCell({ ...it, edges }).forward(s0, s1, { operations: mixture });
+  using edgeWeights = new Parameter(randn([edges.length]));
+  const output = new FusedCell({ ...it, edges }).forward(s0, s1, { operations: mixture, edges: edgeWeights });
   const inputs = [
     ["s0", s0],
     ["s1", s1],
     ["mixture", mixture],
+    ["edge weights", edgeWeights],
   ] as [string, Tensor][];
   const names = edges.flatMap((edge, e) => [...edge.namedParameters(`${e} `)]);
   const gradients = withGradients(output, randn(output.shape), new Map([...inputs, ...names]));
@@ -43,15 +45,23 @@ function step(it: Case, threads: number): number[][] {
   return result;
 }
 
-for (const reduction of [false, true]) {
-  test(
-    `a ${reduction ? "reduction" : "normal"} cell gives the same bytes on 1, 2, 3 and 11 threads, and again`,
-    leakFree(() => {
-      const once = step({ ...SMALL, reduction }, 1);
-      for (const threads of [1, 2, 3, 11]) assert.deepEqual(step({ ...SMALL, reduction }, threads), once);
-      setThreads(1);
-    }),
-  );
+const KINDS: Record<string, Partial<Case>> = {
+  "": {},
+  " of narrow images": { channels: 4, images: 39 },
+  " with partial channels": { channels: 16, share: 4, images: 39 },
+};
+for (const [kind, options] of Object.entries(KINDS)) {
+  for (const reduction of [false, true]) {
+    test(
+      `a ${reduction ? "reduction" : "normal"} cell${kind} gives the same bytes on 1, 2, 3 and 11 threads, and again`,
+      leakFree(() => {
+        const it = { ...SMALL, ...options, reduction };
+        const once = step(it, 1);
+        for (const threads of [1, 2, 3, 11]) assert.deepEqual(step(it, threads), once);
+        setThreads(1);
+      }),
+    );
+  }
 }
 
 /** The arguments of a valid call of one node and two operations, by name. */
@@ -71,6 +81,10 @@ function validCall() {
     operations: [3, 6],
     active: [] as number[],
     training: true,
+    momentum: 0.1,
+    eps: 1e-5,
+    groups: 1,
+    bypass: null as Tensor | null,
   };
 }
 
@@ -102,6 +116,19 @@ const REFUSED: [string, Partial<Record<keyof ReturnType<typeof validCall>, unkno
   ["no operations", { operations: [] }, /got no operations/],
   ["too few flags", { active: [1] }, /got 1 flags of active operations, expected 4/],
   ["flags that are none", { active: [1, 2, 0, 1] }, /got flag 2, expected 0 or 1/],
+  [
+    "groups that do not divide the channels",
+    { groups: 3 },
+    /got 3 groups of channels, .* divides 4 channels/,
+  ],
+  ["no groups", { groups: 0 }, /got 0 groups of channels/],
+  ["groups without weights of their bypasses", { groups: 2 }, /got 2 groups of channels but no weights/],
+  ["weights of bypasses without groups", { bypass: () => ones([2]) }, /got 1 groups of channels and weights/],
+  [
+    "weights of bypasses of other edges",
+    { groups: 2, bypass: () => ones([5]) },
+    /weights of bypasses 0 has shape \[5\], expected \[2\]/,
+  ],
   [
     "batch statistics of one value",
     { s0: () => zeros([1, 4, 1, 1]), s1: () => zeros([1, 4, 1, 1]) },
