@@ -23,6 +23,7 @@ MAKERS = {
     "optim": optim_cases.optim,
     "supernet": search_cases.supernet,
     "partial-channels": search_cases.partial,
+    "sampled": search_cases.sampled,
     "unrolled-double-backward": search_cases.double_backward,
     "network": network_cases.network,
 }
