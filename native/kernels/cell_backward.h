@@ -19,7 +19,7 @@ inline int edgeTerms(const Edge& edge, int* norms) {
     if (edge.convolution[u].on) norms[count++] = u;
   for (int q = 0; q < 2; q++) {
     const int norm = kMaxNorm + q;
-    if (edge.pooling[q].on && (edge.plan->norm[norm] >= 0 || edge.plan->mixture[kOperationOf[norm]] >= 0)) norms[count++] = norm;
+    if (edge.pooling[q].on && (edge.plan->norm[norm].statistics >= 0 || edge.plan->mixture[kOperationOf[norm]] >= 0)) norms[count++] = norm;
   }
   return count;
 }
@@ -57,11 +57,12 @@ inline void gradientSums(Cell& cell, const Outgoing& out) {
     pools = pools || (count > 0 && norms[count - 1] >= kMaxNorm);
     any = any || count > 0 || weighsSkip(edge);
   }
-  if (!any) return;  // so there are no convolutions either
+  if (!any && cell.plan->groups == 1) return;  // so there are no convolutions either
   overImages(cell, [&](int n, int chunk, Scratch& s, bool first) {
     if (first && cell.wantsWeights) std::memset(cell.weightGradients + chunk * cell.chunkFloats, 0,
         cell.chunkFloats * sizeof(float));
     zeroPartials(cell, n);
+    bypassSums(cell, out.state, out.list, out.count, n);
     const float* x = image(cell, cell.states[out.state], size, n);
     for (int b = 0; b < cell.blocks; b++)
       for (int y = 0; y < node.height; y++) {
@@ -72,7 +73,7 @@ inline void gradientSums(Cell& cell, const Outgoing& out) {
 }
 
 // Adds up Σ a·b over the cell's own channels.
-inline double product(const Cell& cell, const float* a, const double* b) {
+inline double dotChannels(const Cell& cell, const float* a, const double* b) {
   double sum = 0;
   for (int c = 0; c < cell.plan->channels; c++) sum += a[c] * b[c];
   return sum;
@@ -86,8 +87,8 @@ inline void gradientOfNorm(Cell& cell, Edge& edge, int norm, const double* sumD,
   const double w = cell.mixtureWeight(edge, operation);
   const BatchNorm& values = norm >= kMaxNorm ? static_cast<BatchNorm&>(edge.pooling[norm - kMaxNorm]) : edge.convolution[norm];
   // D·(scale·y + shift) = scale·D·(y - mean) + beta·D, where a bare pooling has scale 1 and no mean.
-  if (index >= 0) call.mixtureGradient[index] += static_cast<float>(product(cell, values.scale, centered) + product(cell, values.beta, sumD));
-  affineGradients(cell, edge, norm, values, sumD, centered, w, call.weightGradients);
+  if (index >= 0) call.mixtureGradient[index] += static_cast<float>(dotChannels(cell, values.scale, centered) + dotChannels(cell, values.beta, sumD));
+  affineGradients(cell, edge.plan->norm[norm], values, sumD, centered, w, call.weightGradients);
   for (size_t c = 0; c < cell.channels; c++) {
     if (norm < kMaxNorm) {
       const Convolution& v = edge.convolution[norm];
@@ -95,11 +96,11 @@ inline void gradientOfNorm(Cell& cell, Edge& edge, int norm, const double* sumD,
       v.a[c] = static_cast<float>(affine.a);
       v.b[c] = static_cast<float>(affine.b);
       v.k[c] = static_cast<float>(affine.k);
-    } else if (edge.plan->norm[norm] >= 0) {
+    } else if (edge.plan->norm[norm].statistics >= 0) {
       const Affine affine = normBackward(cell, values, c, sumD[c], centered[c], w);
       edge.pooling[norm - kMaxNorm].a[c] = static_cast<float>(affine.a);
       cell.poolB[norm - kMaxNorm][c] += static_cast<float>(affine.b);
-      cell.poolK[norm - kMaxNorm][c] += static_cast<float>(affine.k);
+      cell.poolK[norm - kMaxNorm][c] += static_cast<float>(affine.k - affine.b * values.mean[c]);
     }
   }
 }
@@ -115,22 +116,32 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const BackwardCall
     const float* paths = cell.pathsOf(edge);
     int norms[Terms::kMost];
     const int count = edgeTerms(edge, norms);
-    if (count > 0) total(cell, kSlotsOfEdge * i, paths, sumD);
+    if (count > 0) total(cell.partials, kSlotsOfEdge * i, paths, sumD);
     for (int t = 0; t < count; t++) {
-      total(cell, kSlotsOfEdge * i + 1 + t, paths, centered);
+      total(cell.partials, kSlotsOfEdge * i + 1 + t, paths, centered);
       gradientOfNorm(cell, edge, norms[t], sumD, centered, call);
     }
     if (weighsSkip(edge)) {
-      total(cell, kSlotsOfEdge * i + 1 + count, nullptr, centered);
+      total(cell.partials, kSlotsOfEdge * i + 1 + count, nullptr, centered);
       double sum = 0;
       for (int c = 0; c < cell.plan->channels; c++) sum += centered[c];
       call.mixtureGradient[edge.plan->mixture[kSkip]] += static_cast<float>(sum);
     }
     for (int q = 0; q < 2; q++) {
-      if (!edge.pooling[q].on || edge.plan->norm[kMaxNorm + q] >= 0) continue;
+      if (!edge.pooling[q].on || edge.plan->norm[kMaxNorm + q].statistics >= 0) continue;
       const float w = cell.mixtureWeight(edge, kOperationOf[kMaxNorm + q]);
       for (size_t c = 0; c < cell.channels; c++) edge.pooling[q].a[c] = w;
     }
+  }
+}
+
+// Of the weights of the edges' bypasses, from the same phase.
+inline void gradientsOfBypass(const Cell& cell, const Outgoing& out, float* gradient) {
+  for (int i = 0; i < out.count; i++) {
+    total(cell.partials, bypassSlot(i), nullptr, cell.sums);
+    double sum = 0;
+    for (int c = 0; c < least(L, cell.plan->channels); c++) sum += cell.sums[c];
+    gradient[out.list[i]] = static_cast<float>(sum);
   }
 }
 
@@ -176,7 +187,7 @@ inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& 
           unitBackward(cell, c, s.z, node, d, image(cell, c.y, node, n), g, dz, false, s, shape);
         });
         float* sums = cell.partial(n, kSlotsOfEdge * i + 2 * q);
-        if (edge.plan->scale[q] >= 0) maskFirst<true>(cell, first, y, s.z, dz, sums);
+        if (edge.plan->norm[q].scale >= 0) maskFirst<true>(cell, first, y, s.z, dz, sums);
         else maskFirst<false>(cell, first, y, s.z, dz, sums);
       }
     }
@@ -187,11 +198,11 @@ inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& 
     for (int q = 0; q < kSeparables; q++) {
       const Convolution& c = edge.convolution[q];
       if (!c.on) continue;
-      total(cell, kSlotsOfEdge * i + 2 * q, nullptr, sumD);
-      total(cell, kSlotsOfEdge * i + 2 * q + 1, nullptr, centered);
-      if (edge.plan->scale[q] < 0)
-        for (int k = 0; k < cell.plan->channels; k++) centered[k] /= c.rstd[k];
-      affineGradients(cell, edge, q, c, sumD, centered, 1, call.weightGradients);
+      total(cell.partials, kSlotsOfEdge * i + 2 * q, nullptr, sumD);
+      total(cell.partials, kSlotsOfEdge * i + 2 * q + 1, nullptr, centered);
+      if (edge.plan->norm[q].scale < 0)
+        for (size_t k = 0; k < cell.channels; k++) centered[k] = c.rstd[k] == 0 ? 0 : centered[k] / c.rstd[k];
+      affineGradients(cell, edge.plan->norm[q], c, sumD, centered, 1, call.weightGradients);
       for (size_t k = 0; k < cell.channels; k++) {
         const Affine affine = normBackward(cell, c, k, sumD[k], centered[k], 1);
         c.a[k] = static_cast<float>(affine.a);
@@ -215,7 +226,7 @@ inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scr
     for (int u = 0; u < kSep3Second; u++) {
       const Convolution& c = edge.convolution[u];
       if (!c.on) continue;
-      const Gradient d = u < kSeparables ? Gradient{image(cell, edge.firstGradients[u], node, n), 1} : nodeGradient;
+      const Gradient d = u < kSeparables ? Gradient{image(cell, edge.firstGradients[u], node, n), all(1)} : nodeGradient;
       withShape(u, edge.plan->stride, [&](auto shape) {
         unitBackward(cell, c, s.x, size, d, image(cell, c.y, node, n), g, s.dx, add, s, shape);
       });
@@ -243,6 +254,7 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   const float* x = image(cell, cell.states[out.state], size, n);
   float* gradient = image(cell, cell.gradients[out.state], size, n);
+  const Mask present = firstLanes(s.lanes);
   for (int b = 0; b < cell.blocks; b++) {
     for (int y = 0; y < node.height; y++) {
       const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L,
@@ -250,7 +262,7 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
       if (out.pools) {
         poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
         for (int q = 0; q < 2; q++) {
-          const V pb = load(cell.poolB[q] + b * L), pk = load(cell.poolK[q] + b * L);
+          const V pb = keepWhere(present, load(cell.poolB[q] + b * L)), pk = keepWhere(present, load(cell.poolK[q] + b * L));
           const float* pooled = q == 0 ? s.pooledMax : s.pooledMean;
           float* to = (q == 0 ? s.dMax : s.dMean) + inBlock;
           for (int i = 0; i < node.width; i++) store(to + i * L, fma(load(pooled + i * L), pb, pk));
@@ -259,7 +271,7 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
       for (int i = 0; i < out.count; i++) {
         const Edge& edge = cell.edges[out.list[i]];
         const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
-        const V path = all(cell.pathScale(edge, n));
+        const V path = cell.pathScale(edge, n);
         const auto addScaled = [&](float* to, V weight) DARTS_LAMBDA {
           for (int p = 0; p < node.width; p++) store(to + p * L, fma(load(d + p * L), weight, load(to + p * L)));
         };
@@ -273,56 +285,89 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
   }
 }
 
-inline void backward(const BackwardCall& call) {
+// The nodes' gradients as the operations see them: what came in for those that are put out, else zeros.
+inline void takeGradients(const Cell& cell, const BackwardCall& call) {
+  const Plan& plan = *cell.plan;
+  const Size node = cell.nodeSize;
+  overImages(cell, [&](int n, int, Scratch& s, bool) {
+    for (int state = 0; state < plan.states; state++) {
+      if (isOutput(plan, state)) continue;
+      const Size size = cell.sizeOf(state);
+      std::memset(image(cell, cell.gradients[state], size, n), 0, cell.imageFloats(size) * sizeof(float));
+      if (plan.groups > 1) std::memset(others(cell, cell.otherGradients[state], size, n), 0, cell.otherFloats(size) * sizeof(float));
+    }
+    for (int i = 0; i < plan.outputs; i++) {
+      const int state = plan.output[i];
+      const float* whole = call.outputGradient + i * plan.images * cell.whole.imageFloats(node);
+      float* seen = image(cell, cell.gradients[state], node, n);
+      if (cell.direct()) std::memcpy(seen, whole + n * cell.imageFloats(node), cell.imageFloats(node) * sizeof(float));
+      else enterState(cell, whole, node, n, seen, others(cell, cell.otherGradients[state], node, n));
+    }
+    takeApart(cell, plan.states - 1, n, s);
+  });
+}
+
+// A gradient, which is complete, as the whole state's.
+inline void putGradient(const Cell& cell, int state, float* whole) {
+  const Size size = cell.sizeOf(state);
+  if (!whole || whole == cell.gradients[state]) return;
+  overImages(cell, [&](int n, int, Scratch&, bool) {
+    float* seen = image(cell, cell.gradients[state], size, n);
+    if (cell.direct()) std::memcpy(whole + n * cell.imageFloats(size), seen, cell.imageFloats(size) * sizeof(float));
+    else leaveState(cell, seen, others(cell, cell.otherGradients[state], size, n), size, n, whole);
+  });
+}
+
+inline void backwardState(Cell& cell, int state, const BackwardCall& call) {
+  const Outgoing out = outgoing(cell, state);
+  if (out.count > 0) {
+    gradientSums(cell, out);
+    gradientsOfNorms(cell, out, call);
+    if (call.plan->groups > 1) gradientsOfBypass(cell, out, call.bypassGradient);
+  }
+  if (state < 2 && !call.inputGradients[state] && !call.wantsWeights) return;
+  if (out.second) backwardSecond(cell, out, call);
+  overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
+    backwardFirst(cell, out, n, chunk, s);
+    if (out.count > 0) backwardPools(cell, out, n, s);
+    backwardBypass(cell, state, out.list, out.count, n, s);
+    takeApart(cell, state, n, s);
+  });
+  if (!call.wantsWeights) return;
+  overItems(cell, out.count * (kReduceNorm + 1), [&](int item) {
+    const Edge& edge = cell.edges[out.list[item / (kReduceNorm + 1)]];
+    const int norm = item % (kReduceNorm + 1);
+    if (edge.convolution[norm].on) unpackGradients(cell, edge, norm, call.weightGradients);
+  });
+}
+
+inline void backwardCell(Cell& cell, const BackwardCall& call) {
   const Plan& plan = *call.plan;
-  Cell& cell = *new Cell;
-  describe(cell, plan, call.threads);
   Supply arena{call.arena}, scratch{call.scratch};
   placeArena(cell, arena, true);
   placeScratch(cell, scratch, true);
+  placeBackward(cell, scratch);
+  attachStates(cell, call.inputs, call.output);
   cell.wantsWeights = call.wantsWeights;
+  for (int i = 0; i < 2; i++) {
+    if (cell.inputs[i].on()) continue;
+    cell.wholeGradients[i] = call.inputGradients[i];
+    if (cell.direct() && call.inputGradients[i]) cell.gradients[i] = call.inputGradients[i];
+  }
+  planShuffle(cell, true);
+  planCrossing(cell);
   zeroFrames(cell, true);
-  overImages(cell, [&](int n, int, Scratch&, bool) {
-    bool isOutput[kMaxStates] = {};
-    for (int i = 0; i < plan.outputs; i++) {
-      const int state = plan.output[i];
-      isOutput[state] = true;
-      toBlocks(call.outputGradient, n, plan.channels, i * plan.channels, cell.nodeSize, image(cell,
-          cell.gradients[state], cell.nodeSize, n));
-    }
-    for (int s = 0; s < plan.states; s++)
-      if (!isOutput[s]) std::memset(image(cell, cell.gradients[s], cell.sizeOf(s), n), 0,
-          cell.imageFloats(cell.sizeOf(s)) * sizeof(float));
-  });
+  restoreInputs(cell);
+  takeGradients(cell, call);
   for (int state = plan.states - 2; state >= 0; state--) {
-    const Outgoing out = outgoing(cell, state);
     // The frame of the larger inputs lies elsewhere.
     if (state == 1 && plan.reduction) zeroFrames(cell, true);
-    if (out.count == 0) continue;
-    gradientSums(cell, out);
-    gradientsOfNorms(cell, out, call);
-    if (state < 2 && !call.wantsInputs && !call.wantsWeights) continue;
-    if (out.second) backwardSecond(cell, out, call);
-    overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
-      backwardFirst(cell, out, n, chunk, s);
-      backwardPools(cell, out, n, s);
-    });
-    if (!call.wantsWeights) continue;
-    overItems(cell, out.count * (kReduceNorm + 1), [&](int item) {
-      const Edge& edge = cell.edges[out.list[item / (kReduceNorm + 1)]];
-      const int norm = item % (kReduceNorm + 1);
-      if (edge.convolution[norm].on) unpackGradients(cell, edge, norm, call.weightGradients);
-    });
+    backwardState(cell, state, call);
   }
-  if (call.wantsInputs) overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < plan.states; s++) {
-      if (s >= 2 && !plan.given[s]) continue;
-      const Size size = cell.sizeOf(s);
-      fromBlocks(image(cell, cell.gradients[s], size, n), s < 2 ? call.inputGradients[s] : call.givenGradients[s], n,
-          plan.channels, 0, size);
-    }
-  });
-  delete &cell;
+  for (int i = 0; i < 2; i++) putGradient(cell, i, cell.wholeGradients[i]);
+  for (int s = 2; s < plan.states; s++)
+    if (plan.given[s]) putGradient(cell, s, call.givenGradients[s]);
+  preprocessBackward(cell, call);
 }
 
 DARTS_END

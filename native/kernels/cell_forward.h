@@ -7,7 +7,9 @@
 
 #include "batchnorm.h"
 #include "convolution.h"
-#include "pooling.h"
+#include "crossing.h"
+#include "partial.h"
+#include "preprocess.h"
 #include "terms.h"
 #include "weights.h"
 
@@ -32,7 +34,7 @@ inline Outgoing outgoing(const Cell& cell, int state) {
     out.stride = edge.plan->stride;
     for (int q = 0; q < 2; q++) {
       out.pools = out.pools || edge.pooling[q].on;
-      out.poolSums = out.poolSums || (edge.pooling[q].on && edge.plan->norm[kMaxNorm + q] >= 0 && cell.plan->training);
+      out.poolSums = out.poolSums || (edge.pooling[q].on && edge.plan->norm[kMaxNorm + q].statistics >= 0 && cell.plan->training);
     }
     for (int norm = 0; norm <= kReduceNorm; norm++) out.convolutions = out.convolutions || edge.convolution[norm].on;
     for (int q = 0; q < kSeparables; q++) out.second = out.second || edge.convolution[q].on;
@@ -40,17 +42,16 @@ inline Outgoing outgoing(const Cell& cell, int state) {
   return out;
 }
 
-DARTS_INLINE float* image(const Cell& cell, float* tensor, Size size,
-    int n) { return tensor + n * cell.imageFloats(size); }
-
 // The convolutions that read a state itself.
 constexpr int kFirstNorms[] = {kSep3First, kSep5First, kSep7First, kDil3Unit, kDil5Unit, kReduceNorm};
 
 // Slots of the partial sums in phases A and B: three for each normalisation of an edge; the poolings' come last.
 DARTS_INLINE int normSlot(int edge, int norm) { return kSlotsOfEdge * edge + 3 * norm; }
 
+DARTS_INLINE int poolSlot(const Cell& cell, int pooling) { return cell.partials.slots - 6 + 3 * pooling; }
+
 inline void zeroPartials(const Cell& cell, int image) { std::memset(cell.partial(image, 0), 0,
-    cell.slots * cell.channels * sizeof(float)); }
+    cell.partials.slots * cell.channels * sizeof(float)); }
 
 inline void poolSums(const Cell& cell, const Outgoing& out, const float* x, int n, Scratch& s) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
@@ -70,7 +71,7 @@ inline void poolSums(const Cell& cell, const Outgoing& out, const float* x, int 
         sum[4] = fma(a, a, sum[4]);
       }
     }
-    for (int q = 0; q < 6; q++) store(cell.partial(n, cell.slots - 6 + q) + b * L, sum[q]);
+    for (int q = 0; q < 6; q++) store(cell.partial(n, poolSlot(cell, 0) + q) + b * L, sum[q]);
   }
 }
 
@@ -81,7 +82,9 @@ DARTS_INLINE float* sumsOf(const Cell& cell, int image, int edge, int norm) {
 
 inline void forwardFirst(Cell& cell, const Outgoing& out) {
   const Size size = cell.sizeOf(out.state);
-  if (out.convolutions || out.poolSums) overImages(cell, [&](int n, int, Scratch& s, bool) {
+  const bool completes = cell.plan->groups > 1 && out.state >= 2;
+  if (completes || out.convolutions || out.poolSums) overImages(cell, [&](int n, int, Scratch& s, bool) {
+    if (completes) completeNode(cell, out.state, n, s);
     zeroPartials(cell, n);
     const float* x = image(cell, cell.states[out.state], size, n);
     if (out.poolSums) poolSums(cell, out, x, n, s);
@@ -103,9 +106,9 @@ inline void forwardFirst(Cell& cell, const Outgoing& out) {
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
     for (int u : kFirstNorms)
-      if (edge.convolution[u].on) finishNorm(cell, edge, u, normSlot(i, u), edge.convolution[u]);
+      if (edge.convolution[u].on) finishNorm(cell, edge.plan->norm[u], cell.partials, normSlot(i, u), edge.convolution[u]);
     for (int q = 0; q < 2; q++)
-      if (edge.pooling[q].on) finishNorm(cell, edge, kMaxNorm + q, cell.slots - 6 + 3 * q, edge.pooling[q]);
+      if (edge.pooling[q].on) finishNorm(cell, edge.plan->norm[kMaxNorm + q], cell.partials, poolSlot(cell, q), edge.pooling[q]);
   }
 }
 
@@ -128,7 +131,7 @@ inline void forwardSecond(Cell& cell, const Outgoing& out) {
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
     for (int u = kSep3Second; u < kUnits; u++)
-      if (edge.convolution[u].on) finishNorm(cell, edge, u, normSlot(i, u), edge.convolution[u]);
+      if (edge.convolution[u].on) finishNorm(cell, edge.plan->norm[u], cell.partials, normSlot(i, u), edge.convolution[u]);
   }
 }
 
@@ -146,11 +149,11 @@ inline void addToNodes(Cell& cell, const Outgoing& out) {
         const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
         for (int i = 0; i < out.count; i++) {
           const Edge& edge = cell.edges[out.list[i]];
-          const float path = cell.pathScale(edge, n);
+          const V path = cell.pathScale(edge, n);
           Terms terms;
           V constant = zero();
           const auto addNormed = [&](const float* row, int norm, const BatchNorm& values) DARTS_LAMBDA {
-            const V weight = all(path * cell.mixtureWeight(edge, kOperationOf[norm]));
+            const V weight = path * all(cell.mixtureWeight(edge, kOperationOf[norm]));
             terms.add(row, weight * load(values.scale + b * L));
             constant += weight * load(values.shift + b * L);
           };
@@ -182,50 +185,86 @@ inline void zeroFrames(Cell& cell, bool backward) {
   });
 }
 
+// The scales of paths, for each lane that of its image; none where there is no image.
+inline void copyPaths(const Cell& cell, const float* paths) {
+  const Fold& fold = cell.fold;
+  for (int e = 0; e < cell.plan->edges; e++)
+    for (int n = 0; n < cell.images; n++)
+      for (int l = 0; l < L; l++) {
+        const int i = l / fold.group;
+        cell.paths[(static_cast<size_t>(e) * cell.images + n) * L + l] =
+            i < fold.present(n) ? paths[static_cast<size_t>(e) * cell.plan->images + n * fold.together + i] : 0;
+      }
+}
+
 // Copies what backward needs as it was, and packs the weights.
 inline void prepare(Cell& cell, const ForwardCall& call) {
   const Plan& plan = *call.plan;
   cell.weights = call.weights;
   cell.statistics = call.statistics;
   if (plan.mixture > 0) std::memcpy(cell.mixture, call.mixture, sizeof(float) * plan.mixture);
-  if (cell.paths) std::memcpy(cell.paths, call.paths, sizeof(float) * plan.edges * plan.images);
+  if (cell.bypass) std::memcpy(cell.bypass, call.bypass, sizeof(float) * plan.edges);
+  if (cell.paths) copyPaths(cell, call.paths);
+  prepareInputs(cell);
   overItems(cell, plan.edges, [&](int e) {
     for (int norm = 0; norm <= kReduceNorm; norm++)
       if (cell.edges[e].convolution[norm].on) packConvolution(cell, cell.edges[e], norm, call.weights);
   });
 }
 
-inline void forward(const ForwardCall& call) {
+// A state of the n-th images as the operations see it, from the whole one.
+inline void takeState(const Cell& cell, int state, const float* whole, int n) {
+  const Size size = cell.sizeOf(state);
+  float* seen = image(cell, cell.states[state], size, n);
+  if (!cell.direct()) enterState(cell, whole, size, n, seen, others(cell, cell.others[state], size, n));
+  else if (seen != whole + n * cell.imageFloats(size)) std::memcpy(seen, whole + n * cell.imageFloats(size), cell.imageFloats(size) * sizeof(float));
+}
+
+inline void takeStates(const Cell& cell, const ForwardCall& call) {
+  overImages(cell, [&](int n, int, Scratch&, bool) {
+    for (int s = 0; s < cell.plan->states; s++) {
+      if (s < 2) takeState(cell, s, cell.wholeStates[s], n);
+      else if (cell.plan->given[s]) takeState(cell, s, call.given[s], n);
+    }
+    for (int s = 0; s < 2; s++) passInput(cell, s, n);
+  });
+}
+
+// Completes the last node, and hands on what is put out.
+inline void putStates(const Cell& cell) {
+  if (cell.direct()) return;
+  const Plan& plan = *cell.plan;
+  overImages(cell, [&](int n, int, Scratch& s, bool) {
+    completeNode(cell, plan.states - 1, n, s);
+    for (int i = 0; i < plan.outputs; i++) {
+      const int state = plan.output[i];
+      leaveState(cell, image(cell, cell.states[state], cell.nodeSize, n), others(cell, cell.others[state], cell.nodeSize, n),
+          cell.nodeSize, n, cell.wholeStates[state]);
+    }
+  });
+}
+
+inline void forwardCell(Cell& cell, const ForwardCall& call) {
   const Plan& plan = *call.plan;
-  Cell& cell = *new Cell;
-  describe(cell, plan, call.threads);
   Supply arena{call.arena}, scratch{call.scratch};
   placeArena(cell, arena, call.keep);
   placeScratch(cell, scratch, false);
+  attachStates(cell, call.inputs, call.output);
   prepare(cell, call);
+  planShuffle(cell, false);
+  planCrossing(cell);
   zeroFrames(cell, false);
-  overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < plan.states; s++) {
-      if (s >= 2 && !plan.given[s]) continue;
-      const Size size = cell.sizeOf(s);
-      toBlocks(s < 2 ? call.inputs[s] : call.given[s], n, plan.channels, 0, size, image(cell, cell.states[s], size, n));
-    }
-  });
+  preprocessForward(cell, call);
+  takeStates(cell, call);
   for (int state = 0; state < plan.states - 1; state++) {
     const Outgoing out = outgoing(cell, state);
     // A reduction cell's nodes are smaller than its inputs: the frame lies elsewhere, and must be zero again.
     if (state == 2 && plan.reduction) zeroFrames(cell, false);
-    if (out.count == 0) continue;
     forwardFirst(cell, out);
     if (out.second) forwardSecond(cell, out);
-    addToNodes(cell, out);
+    if (out.count > 0) addToNodes(cell, out);
   }
-  overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int i = 0; i < plan.outputs; i++)
-      fromBlocks(image(cell, cell.states[plan.output[i]], cell.nodeSize, n), call.output, n, plan.channels, i * plan.channels,
-          cell.nodeSize);
-  });
-  delete &cell;
+  putStates(cell);
 }
 
 DARTS_END

@@ -6,6 +6,7 @@
 
 DARTS_BEGIN
 
+// States that are neither inputs nor put out lie in the thread's own memory.
 inline void placeInference(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
   placeParameters(cell, supply);
@@ -13,9 +14,11 @@ inline void placeInference(Cell& cell, Supply& supply) {
     Scratch& s = cell.scratch[t];
     placeThread(cell, supply, s, false);
     s.nodeX = plan.reduction ? supply.take(cell.blocks * cell.nodeSize.framedBlock()) : s.x;
-    for (int state = 0; state < plan.states; state++) s.states[state] = supply.take(cell.imageFloats(cell.sizeOf(state)));
+    for (int state = 0; state < plan.states; state++)
+      if (state < 2 ? cell.inputs[state].on() : !isOutput(plan, state))
+        s.states[state] = supply.take(cell.imageFloats(cell.sizeOf(state)));
   }
-  cell.sums = reinterpret_cast<double*>(supply.take(16 * 2 * cell.channels));
+  placeSums(cell, supply);
 }
 
 template <int K, int D, int S>
@@ -47,7 +50,7 @@ inline void inferFirst(const Cell& cell, const Edge& edge, int norm, const float
   overTiles(cell, c, norm, edge.plan->stride, framed, in, s, [&](int y0, int rows, size_t tile) DARTS_LAMBDA {
     for (int r = 0; r < rows; r++) {
       float* row = s.z + out.framed(y0 + r, 0);
-      pointwise(s.t + static_cast<size_t>(r) * out.width * L, tile, out.width, c.pointwise, cell.blocks, cell.blocks, cell.lastLanes(),
+      pointwise(s.t + static_cast<size_t>(r) * out.width * L, tile, out.width, c.pointwise, cell.blocks, cell.blocks, cell.fold,
           [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
         constexpr int P = decltype(count)::value;
         const V scale = load(c.scale + block * L), shift = load(c.shift + block * L);
@@ -59,14 +62,13 @@ inline void inferFirst(const Cell& cell, const Edge& edge, int norm, const float
 }
 
 // A convolution that an edge ends with, normalised and weighted, added to the node.
-inline void inferLast(const Cell& cell, const Edge& edge, int norm, const float* framed, Size in, float path, Scratch& s) {
+inline void inferLast(const Cell& cell, const Edge& edge, int norm, const float* framed, Size in, V path, Scratch& s) {
   const Size out = cell.nodeSize;
   const Convolution& c = edge.convolution[norm];
-  const V weight = all(path * cell.mixtureWeight(edge, kOperationOf[norm]));
+  const V weight = path * all(cell.mixtureWeight(edge, kOperationOf[norm]));
   float* node = s.states[edge.plan->target];
   overTiles(cell, c, norm, edge.plan->stride, framed, in, s, [&](int y0, int rows, size_t tile) DARTS_LAMBDA {
-    const int lastLanes = norm == kReduceNorm ? L : cell.lastLanes();
-    pointwise(s.t, tile, rows * out.width, c.pointwise, cell.blocks, inputBlocks(cell, norm), lastLanes,
+    pointwise(s.t, tile, rows * out.width, c.pointwise, cell.blocks, inputBlocks(cell, norm), cell.fold,
         [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
       constexpr int P = decltype(count)::value;
       const V scale = load(c.scale + block * L) * weight, shift = load(c.shift + block * L) * weight;
@@ -92,7 +94,7 @@ inline void inferPlain(const Cell& cell, const Outgoing& out, int n, Scratch& s)
         };
         for (int q = 0; q < 2; q++) {
           const Pooling& pool = edge.pooling[q];
-          const V weight = all(cell.pathScale(edge, n) * cell.mixtureWeight(edge, kOperationOf[kMaxNorm + q]));
+          const V weight = cell.pathScale(edge, n) * all(cell.mixtureWeight(edge, kOperationOf[kMaxNorm + q]));
           if (pool.on) add(q == 0 ? s.pooledMax : s.pooledMean, load(pool.scale + b * L) * weight, load(pool.shift + b * L) * weight);
         }
         if (edge.skips()) add(s.states[out.state] + at, all(cell.mixtureWeight(edge, kSkip)), zero());
@@ -106,7 +108,7 @@ inline void inferState(const Cell& cell, const Outgoing& out, int n, Scratch& s)
   if (out.convolutions) frameRelu(s.states[out.state], cell.blocks, size, framed);
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
-    const float path = cell.pathScale(edge, n);
+    const V path = cell.pathScale(edge, n);
     for (int q = 0; q < kSeparables; q++) {
       if (!edge.convolution[q].on) continue;
       inferFirst(cell, edge, q, framed, size, s);
@@ -119,38 +121,49 @@ inline void inferState(const Cell& cell, const Outgoing& out, int n, Scratch& s)
   inferPlain(cell, out, n, s);
 }
 
-inline void infer(const ForwardCall& call) {
-  const Plan& plan = *call.plan;
-  Cell& cell = *new Cell;
-  describe(cell, plan, call.threads);
-  Supply scratch{call.scratch};
-  placeInference(cell, scratch);
-  prepare(cell, call);
-  for (int e = 0; e < plan.edges; e++) {
+inline void finishNorms(Cell& cell) {
+  for (const Input& input : cell.inputs)
+    if (input.on()) finishNorm(cell, input.plan->norm, cell.inputPartials, 0, input.norm);
+  for (int e = 0; e < cell.plan->edges; e++) {
     const Edge& edge = cell.edges[e];
     for (int norm = 0; norm <= kReduceNorm; norm++)
-      if (edge.convolution[norm].on) finishNorm(cell, edge, norm, 0, edge.convolution[norm]);
+      if (edge.convolution[norm].on) finishNorm(cell, edge.plan->norm[norm], cell.partials, 0, edge.convolution[norm]);
     for (int q = 0; q < 2; q++)
-      if (edge.pooling[q].on) finishNorm(cell, edge, kMaxNorm + q, 0, edge.pooling[q]);
+      if (edge.pooling[q].on) finishNorm(cell, edge.plan->norm[kMaxNorm + q], cell.partials, 0, edge.pooling[q]);
   }
+}
+
+// What the states of one image begin with.
+inline void beginStates(const Cell& cell, const ForwardCall& call, int n, Scratch& s) {
+  for (int state = 0; state < cell.plan->states; state++) {
+    const size_t floats = cell.imageFloats(cell.sizeOf(state));
+    if (cell.wholeStates[state]) s.states[state] = cell.wholeStates[state] + n * floats;
+    if (state < 2) {
+      if (cell.inputs[state].on()) inferInput(cell, cell.inputs[state], call.inputs[state], n, s.states[state], s);
+    } else if (cell.plan->given[state]) {
+      std::memcpy(s.states[state], call.given[state] + n * floats, floats * sizeof(float));
+    } else {
+      std::memset(s.states[state], 0, floats * sizeof(float));
+    }
+  }
+}
+
+inline void inferCell(Cell& cell, const ForwardCall& call) {
+  Supply scratch{call.scratch};
+  placeInference(cell, scratch);
+  attachStates(cell, call.inputs, call.output);
+  prepare(cell, call);
+  finishNorms(cell);
   zeroFrames(cell, false);
   for (int t = 0; t < cell.threads; t++)
     std::memset(cell.scratch[t].nodeX, 0, cell.blocks * cell.nodeSize.framedBlock() * sizeof(float));
   overImages(cell, [&](int n, int, Scratch& s, bool) {
-    for (int state = 0; state < plan.states; state++) {
-      const Size size = cell.sizeOf(state);
-      if (state < 2 || plan.given[state])
-        toBlocks(state < 2 ? call.inputs[state] : call.given[state], n, plan.channels, 0, size, s.states[state]);
-      else std::memset(s.states[state], 0, cell.imageFloats(size) * sizeof(float));
-    }
-    for (int state = 0; state < plan.states - 1; state++) {
+    beginStates(cell, call, n, s);
+    for (int state = 0; state < call.plan->states - 1; state++) {
       const Outgoing out = outgoing(cell, state);
       if (out.count > 0) inferState(cell, out, n, s);
     }
-    for (int i = 0; i < plan.outputs; i++)
-      fromBlocks(s.states[plan.output[i]], call.output, n, plan.channels, i * plan.channels, cell.nodeSize);
   });
-  delete &cell;
 }
 
 DARTS_END

@@ -12,9 +12,9 @@
 namespace darts::kernels {
 namespace {
 
-// The tensors that may have gradients come as one list: both inputs, the mixture (empty without one), then what is
-// given, then the weights.
-constexpr size_t kMixture = 2, kGiven = 3;
+// The tensors that may have gradients come as one list: both inputs, the mixture and the weights of the bypasses (empty
+// without them), then what is given, then the weights.
+constexpr size_t kMixture = 2, kBypass = 3, kGiven = 4;
 
 // What forward leaves for backward besides the arena.
 struct Run : torch::CustomClassHolder {
@@ -25,42 +25,25 @@ struct Run : torch::CustomClassHolder {
   std::vector<int64_t> givenTo;
   // Of the tensors that may have gradients.
   std::vector<std::vector<int64_t>> shapes;
-  std::vector<at::MemoryFormat> formats;
   size_t firstWeight() const { return kGiven + givenTo.size(); }
 };
-
-bool channelsLast(const at::Tensor& tensor) {
-  return !tensor.is_contiguous() && tensor.is_contiguous(at::MemoryFormat::ChannelsLast);
-}
-
-at::MemoryFormat formatOf(const at::Tensor& tensor) {
-  return channelsLast(tensor) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-}
-
-Images imagesOf(const at::Tensor& tensor) {
-  return {tensor.data_ptr<float>(), tensor.stride(0), channelsLast(tensor) ? 1 : tensor.size(2) * tensor.size(3),
-          channelsLast(tensor) ? tensor.size(1) : 1};
-}
-
-// Images [N, C, H, W], not initialised.
-at::Tensor borrowImages(std::vector<int64_t> sizes, at::MemoryFormat format) {
-  const int64_t n = sizes[0], c = sizes[1], h = sizes[2], w = sizes[3];
-  const std::vector<int64_t> strides = format == at::MemoryFormat::ChannelsLast ? std::vector<int64_t>{c * h * w, 1,
-      w * c, c}
-                                                                                : std::vector<int64_t>{c * h * w,
-                                                                                    h * w, w, 1};
-  return borrow(n * c * h * w).as_strided(sizes, strides);
-}
 
 // Which weights belong to operations that are evaluated: the others have no gradient.
 std::vector<bool> usedWeights(const Plan& plan, size_t count) {
   std::vector<bool> used(count);
+  const auto use = [&](int first, int weights) {
+    for (int i = 0; first >= 0 && i < weights; i++) used[first + i] = true;
+  };
+  for (const InputPlan& input : plan.input) {
+    use(input.weight, input.preprocess == kReduce ? 2 : 1);
+    use(input.norm.scale, 2);
+  }
   for (int e = 0; e < plan.edges; e++) {
     const EdgePlan& edge = plan.edge[e];
     for (int norm = 0; norm < kNorms; norm++) {
       if (!edge.on[kOperationOf[norm]]) continue;
-      for (const int first : {edge.weight[norm], edge.scale[norm]})
-        if (first >= 0) used[first] = used[first + 1] = true;
+      use(edge.weight[norm], 2);
+      use(edge.norm[norm].scale, 2);
     }
   }
   return used;
@@ -75,43 +58,40 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     call.plan = &plan;
     call.threads = at::get_num_threads();
     call.keep = differentiable;
-    std::vector<at::Tensor> dense;  // holds what the call points to
+    std::vector<at::Tensor> held;  // what the call points to
+    const size_t firstWeight = run->firstWeight();
     for (size_t i = 0; i < tensors.size(); i++) {
-      const bool images = i < kMixture || (i >= kGiven && i < kGiven + run->givenTo.size());
-      run->formats.push_back(images ? formatOf(tensors[i]) : at::MemoryFormat::Contiguous);
-      dense.push_back(tensors[i].contiguous(run->formats.back()));
+      const bool images = i < kMixture || (i >= kGiven && i < firstWeight);
+      held.push_back(images ? dense(tensors[i]) : tensors[i].contiguous());
       run->shapes.push_back(tensors[i].sizes().vec());
     }
-    for (size_t i = 0; i < kMixture; i++) call.inputs[i] = imagesOf(dense[i]);
-    for (size_t i = 0; i < run->givenTo.size(); i++) call.given[run->givenTo[i]] = imagesOf(dense[kGiven + i]);
-    call.mixture = dense[kMixture].data_ptr<float>();
+    for (size_t i = 0; i < kMixture; i++) call.inputs[i] = held[i].data_ptr<float>();
+    for (size_t i = kGiven; i < firstWeight; i++) call.given[run->givenTo[i - kGiven]] = held[i].data_ptr<float>();
+    call.mixture = held[kMixture].data_ptr<float>();
+    call.bypass = held[kBypass].data_ptr<float>();
     const at::Tensor paths = plan.paths ? run->paths.contiguous() : at::Tensor();
     if (plan.paths) call.paths = paths.data_ptr<float>();
     std::vector<const float*> weights;
-    for (size_t i = run->firstWeight(); i < dense.size(); i++) weights.push_back(dense[i].data_ptr<float>());
+    for (size_t i = firstWeight; i < held.size(); i++) weights.push_back(held[i].data_ptr<float>());
     call.weights = weights.data();
     std::vector<float*> statistics;
     for (const at::Tensor& statistic : run->statistics)
       statistics.push_back(statistic.scalar_type() == at::kFloat ? statistic.data_ptr<float>() : nullptr);
     call.statistics = statistics.data();
 
-    const at::Tensor output = borrowImages({plan.images, plan.outputs * plan.channels, plan.height, plan.width}, run->formats[1]);
-    call.output = imagesOf(output);
-    if (!differentiable && !plan.training) {
-      const at::Tensor scratch = borrow(run->kernels->inferenceFloats(plan, call.threads));
-      call.scratch = scratch.data_ptr<float>();
-      run->kernels->infer(call);
-      return output;
-    }
+    const int64_t lanes = run->kernels->lanes;
+    const at::Tensor output = borrow({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes});
+    call.output = output.data_ptr<float>();
     const at::Tensor arena = borrow(run->kernels->arenaFloats(plan, differentiable));
-    const at::Tensor scratch = borrow(run->kernels->scratchFloats(plan, call.threads, false));
+    const at::Tensor scratch = borrow(run->kernels->forwardFloats(plan, call.threads, differentiable));
     call.arena = arena.data_ptr<float>();
     call.scratch = scratch.data_ptr<float>();
     run->kernels->forward(call);
     if (differentiable) {
       run->statistics.clear();
       run->paths.reset();
-      context->save_for_backward({arena});  // freed with the graph
+      // The arena is freed with the graph; inputs and output are those of the neighbouring cells, not copies.
+      context->save_for_backward({arena, held[0], held[1], output});
       context->saved_data["run"] = c10::IValue::make_capsule(run);
     }
     return output;
@@ -120,7 +100,7 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
       torch::autograd::variable_list outputGradients) {
     TORCH_CHECK(!at::GradMode::is_enabled(), "darts::cell has no second derivatives: use the composite cell for createGraph");
-    const at::Tensor arena = context->get_saved_variables()[0];
+    const auto saved = context->get_saved_variables();
     const auto capsule = context->saved_data["run"].toCapsule();
     const Run& run = static_cast<const Run&>(*capsule);
     const Plan& plan = run.plan;
@@ -132,17 +112,20 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     BackwardCall call{};
     call.plan = &plan;
     call.threads = at::get_num_threads();
-    const at::Tensor given = outputGradients[0].contiguous(formatOf(outputGradients[0]));
-    call.outputGradient = imagesOf(given);
-    for (size_t i = 0; i < run.firstWeight(); i++)
-      call.wantsInputs = call.wantsInputs || (i != kMixture && context->needs_input_grad(i));
-    for (size_t i = 0; i < run.firstWeight() && call.wantsInputs; i++) {
-      if (i == kMixture) continue;
-      gradients[i] = borrowImages(run.shapes[i], run.formats[i]);
-      (i < kMixture ? call.inputGradients[i] : call.givenGradients[run.givenTo[i - kGiven]]) = imagesOf(gradients[i]);
+    const at::Tensor outputGradient = dense(outputGradients[0]);
+    call.outputGradient = outputGradient.data_ptr<float>();
+    call.output = saved[3].data_ptr<float>();
+    for (size_t i = 0; i < kMixture; i++) call.inputs[i] = saved[1 + i].data_ptr<float>();
+    for (size_t i = 0; i < run.firstWeight(); i++) {
+      if (i == kMixture || i == kBypass) gradients[i] = at::zeros(run.shapes[i], at::kFloat);
+      else if (context->needs_input_grad(i)) gradients[i] = borrow(run.shapes[i]);
+      else continue;
+      float* data = gradients[i].data_ptr<float>();
+      (i < kMixture     ? call.inputGradients[i]
+       : i == kMixture ? call.mixtureGradient
+       : i == kBypass  ? call.bypassGradient
+                       : call.givenGradients[run.givenTo[i - kGiven]]) = data;
     }
-    gradients[kMixture] = at::zeros(run.shapes[kMixture], at::kFloat);
-    call.mixtureGradient = gradients[kMixture].data_ptr<float>();
 
     const std::vector<bool> used = usedWeights(plan, tensors - run.firstWeight());
     for (size_t i = 0; i < used.size(); i++)
@@ -155,8 +138,8 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
       weightGradients[i] = gradient.data_ptr<float>();
     }
     call.weightGradients = weightGradients.data();
-    const at::Tensor scratch = borrow(run.kernels->scratchFloats(plan, call.threads, true));
-    call.arena = arena.data_ptr<float>();
+    const at::Tensor scratch = borrow(run.kernels->backwardFloats(plan, call.threads));
+    call.arena = saved[0].data_ptr<float>();
     call.scratch = scratch.data_ptr<float>();
     run.kernels->backward(call);
     return gradients;
@@ -165,30 +148,33 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
 
 // One more batch for the counters of the normalisations that are evaluated.
 void countBatches(const Plan& plan, const std::vector<at::Tensor>& statistics) {
-  for (int e = 0; e < plan.edges; e++) {
-    for (int norm = 0; norm < kNorms; norm++) {
-      const int first = plan.edge[e].norm[norm];
-      if (first < 0 || !plan.edge[e].on[kOperationOf[norm]]) continue;
-      for (int i = 0; i < 3; i++) statistics[first + i].unsafeGetTensorImpl()->bump_version();
-      ++*statistics[first + 2].data_ptr<int64_t>();
-    }
-  }
+  const auto count = [&](NormPlan norm) {
+    if (norm.statistics < 0) return;
+    for (int i = 0; i < 3; i++) statistics[norm.statistics + i].unsafeGetTensorImpl()->bump_version();
+    ++*statistics[norm.statistics + 2].data_ptr<int64_t>();
+  };
+  for (const InputPlan& input : plan.input) count(input.norm);
+  for (int e = 0; e < plan.edges; e++)
+    for (int norm = 0; norm < kNorms; norm++)
+      if (plan.edge[e].on[kOperationOf[norm]]) count(plan.edge[e].norm[norm]);
 }
 
 at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<at::Tensor>& mixture,
-    const c10::optional<at::Tensor>& paths, at::TensorList given, at::IntArrayRef givenTo, at::TensorList weights,
-    at::TensorList statistics, int64_t nodes, bool reduction, at::IntArrayRef edges, at::IntArrayRef operations,
+    const c10::optional<at::Tensor>& bypass, const c10::optional<at::Tensor>& paths, at::TensorList given,
+    at::IntArrayRef givenTo, at::TensorList weights, at::TensorList statistics, int64_t channels, int64_t groups,
+    int64_t nodes, bool reduction, at::IntArrayRef inputs, at::IntArrayRef edges, at::IntArrayRef operations,
     at::IntArrayRef active, at::IntArrayRef concat, bool training, double momentum, double eps) {
-  const CellArguments arguments{s0, s1, mixture.value_or(at::Tensor()), paths.value_or(at::Tensor()), given.vec(),
-      weights.vec(), statistics.vec(), givenTo.vec(), nodes, reduction, edges.vec(), operations.vec(), active.vec(),
-      concat.vec(), training, momentum, eps};
+  const CellArguments arguments{{s0, s1}, mixture.value_or(at::Tensor()), bypass.value_or(at::Tensor()),
+      paths.value_or(at::Tensor()), given.vec(), weights.vec(), statistics.vec(), givenTo.vec(), channels, groups, nodes,
+      reduction, inputs.vec(), edges.vec(), operations.vec(), active.vec(), concat.vec(), training, momentum, eps};
   const auto run = c10::make_intrusive<Run>();
-  run->plan = makePlan(arguments);
   run->kernels = &selectKernels();
+  run->plan = makePlan(arguments, run->kernels->lanes);
   run->statistics = arguments.statistics;
   run->paths = arguments.paths;
   run->givenTo = arguments.givenTo;
-  std::vector<at::Tensor> tensors{s0, s1, arguments.mixture.defined() ? arguments.mixture : at::empty({0})};
+  const auto orNone = [](const at::Tensor& tensor) { return tensor.defined() ? tensor : at::empty({0}); };
+  std::vector<at::Tensor> tensors{s0, s1, orNone(arguments.mixture), orNone(arguments.bypass)};
   tensors.insert(tensors.end(), given.begin(), given.end());
   tensors.insert(tensors.end(), weights.begin(), weights.end());
   bool differentiable = false;
@@ -204,18 +190,27 @@ int64_t kernelLanes() { return selectKernels().lanes; }
 
 }  // namespace
 
-// A cell's body. s0 and s1: its preprocessed inputs, states 0 and 1; its nodes are the states from 2 on.
-// mixture: weights of operations, any shape; paths: a scale for each edge and image, [edges, N], of all but the skip
-// connections of stride 1; given: what the states in given_to start from; edges: source and target of each;
-// operations: for each its edge, its number (Operation in cell.h), how it is normalised (0 not, 1 without scale and
-// shift, 2 with) and the index of its weight in the mixture, or -1; weights and statistics: those of the operations in
-// this order, each as a state_dict lists them; active: whether each operation is evaluated, or none for all;
-// concat: the states that are put out.
+// A cell. All images are in blocks (see blocks.cc), in float32 on the CPU.
+//   s0, s1      its inputs, in parts
+//   mixture     weights of operations, any shape
+//   bypass      the weight of each edge for the channels that its operations do not see, where there are groups
+//   paths       a scale for each edge and image, [edges, N], of all operations but the skip connections of stride 1
+//   given       what the states in given_to start from, one part each
+//   weights     those of the preprocessing, then of the operations, each as a state_dict lists them; so statistics, too:
+//               running mean, running variance and counter of each normalisation
+//   channels    of a state; groups: the operations see the first of so many groups of them (partial channels)
+//   nodes       the states from 2 on; reduction: what leaves states 0 and 1 has stride 2
+//   inputs      for each: channels of a part; how it becomes a state (Preprocess in cell.h); how that is normalised
+//               (0 not, 1 without scale and shift, 2 with)
+//   edges       for each: source and target
+//   operations  for each: its edge, its number (Operation in cell.h), how it is normalised, and the index of its weight in
+//               the mixture, or -1; active: whether each is evaluated, or none for all
+//   concat      the states that are put out: the parts of the result, [outputs, N, blocks, H, W, lanes]
 TORCH_LIBRARY(darts, library) {
   library.def(
-      "cell(Tensor s0, Tensor s1, Tensor? mixture, Tensor? paths, Tensor[] given, int[] given_to, Tensor[] weights, "
-      "Tensor[] statistics, int nodes, bool reduction, int[] edges, int[] operations, int[] active, int[] concat, "
-      "bool training, float momentum=0.1, float eps=1e-05) -> Tensor",
+      "cell(Tensor s0, Tensor s1, Tensor? mixture, Tensor? bypass, Tensor? paths, Tensor[] given, int[] given_to, "
+      "Tensor[] weights, Tensor[] statistics, int channels, int groups, int nodes, bool reduction, int[] inputs, "
+      "int[] edges, int[] operations, int[] active, int[] concat, bool training, float momentum=0.1, float eps=1e-05) -> Tensor",
       cell);
   library.def("kernel_lanes() -> int", kernelLanes);
   library.def("release_memory() -> int", releaseMemory);

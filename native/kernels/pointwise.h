@@ -1,7 +1,7 @@
 // 1×1 convolutions on a tile of pixels, [blocks][pixels][L] with `stride` floats from block to block.
 #pragma once
 
-#include "vector.h"
+#include "layout.h"
 
 DARTS_BEGIN
 
@@ -35,9 +35,50 @@ DARTS_INLINE void pointwiseTile(const float* __restrict t, size_t stride, const 
   DARTS_UNROLL for (int o = 0; o < B; o++) emit(block + o, pixel, Count<P>{}, sum[o]);
 }
 
+// The same where images of G channels lie side by side: each lane takes from its own image. w is [block][inBlocks][G in][L out].
+template <int G, int P, class Emit>
+DARTS_INLINE void foldedTile(const float* __restrict t, size_t stride, const float* __restrict w, int inBlocks,
+    int block, int pixel, Emit emit) {
+  V sum[P];
+  DARTS_UNROLL for (int j = 0; j < P; j++) sum[j] = zero();
+  for (int in = 0; in < inBlocks; in++) {
+    const float* weights = w + (static_cast<size_t>(block) * inBlocks + in) * G * L;
+    V x[P];
+    DARTS_UNROLL for (int j = 0; j < P; j++) x[j] = load(t + in * stride + static_cast<size_t>(pixel + j) * L);
+    DARTS_UNROLL for (int k = 0; k < G; k++) {
+      const V weight = load(weights + k * L);
+      DARTS_UNROLL for (int j = 0; j < P; j++) sum[j] = fma(laneOfGroups<G>(x[j], k), weight, sum[j]);
+    }
+  }
+  emit(block, pixel, Count<P>{}, sum);
+}
+
+// Calls body(Count<group>) for images of `group` < L channels that lie side by side.
+template <class Body>
+DARTS_INLINE void withGroup(int group, Body body) {
+  if (group == 1) return body(Count<1>{});
+  if (group == 2) return body(Count<2>{});
+  if constexpr (L > 4) if (group == 4) return body(Count<4>{});
+  if constexpr (L > 8) if (group == 8) return body(Count<8>{});
+}
+
+// Channels in the last block of `blocks` that are read; a factorized reduction's are those of two images, with a last
+// block each.
+DARTS_INLINE int lastLanesOf(const Fold& fold, int blocks) { return blocks == fold.blocks() ? fold.lastLanes() : L; }
+
 template <class Emit>
 DARTS_INLINE void pointwise(const float* t, size_t stride, int pixels, const float* w, int outBlocks, int inBlocks,
-    int lastLanes, Emit emit) {
+    const Fold& fold, Emit emit) {
+  if (fold.group < L) {
+    for (int block = 0; block < outBlocks; block++)
+      withGroup(fold.group, [&](auto lanes) DARTS_LAMBDA {
+        tiles<kRegisters == 32 ? 8 : 4>(pixels, [&](int p, auto tile) DARTS_LAMBDA {
+          foldedTile<decltype(lanes)::value, decltype(tile)::value>(t, stride, w, inBlocks, block, p, emit);
+        });
+      });
+    return;
+  }
+  const int lastLanes = lastLanesOf(fold, inBlocks);
   constexpr int kPair = kRegisters == 32 ? 8 : 4, kSingle = 2 * kPair;
   int block = 0;
   const auto blocks = [&](auto count, auto widest) DARTS_LAMBDA {
@@ -71,14 +112,42 @@ DARTS_INLINE void pointwiseWeightTile(const float* __restrict dy, const float* _
   DARTS_UNROLL for (int b = 0; b < B; b++) { DARTS_UNROLL for (int c = 0; c < R; c++) store(g + (b * L + c) * L, sum[b][c]); }
 }
 
-// The weight gradient of a tile; g is [outBlocks][inBlocks][L out][L in]. Of the last block of outputs only `lastLanes`
-// channels count: the others' gradients stay zeros.
+// The same where images of G channels lie side by side: g[c][:] += Σ dy[p][c of the lane's image] · t[p][:].
+template <int G>
+inline void foldedWeightTile(const float* __restrict dy, const float* __restrict t, int pixels, float* __restrict g) {
+  // Several pixels at a time, so that enough sums are under way.
+  constexpr int kPixels = G >= 8 ? 1 : 8 / G;
+  V sum[kPixels][G];
+  DARTS_UNROLL for (int j = 0; j < kPixels; j++) { DARTS_UNROLL for (int c = 0; c < G; c++) sum[j][c] = zero(); }
+  const auto add = [&](int p, int j) DARTS_LAMBDA {
+    const V gradient = load(dy + static_cast<size_t>(p) * L), x = load(t + static_cast<size_t>(p) * L);
+    DARTS_UNROLL for (int c = 0; c < G; c++) sum[j][c] = fma(laneOfGroups<G>(gradient, c), x, sum[j][c]);
+  };
+  int p = 0;
+  for (; p + kPixels <= pixels; p += kPixels) { DARTS_UNROLL for (int j = 0; j < kPixels; j++) add(p + j, j); }
+  for (; p < pixels; p++) add(p, 0);
+  DARTS_UNROLL for (int c = 0; c < G; c++) {
+    V all = load(g + c * L);
+    DARTS_UNROLL for (int j = 0; j < kPixels; j++) all += sum[j][c];
+    store(g + c * L, all);
+  }
+}
+
+// The weight gradient of a tile; g is [outBlocks][inBlocks][group out][L in]. Of the last block of outputs only the
+// channels that are there count: the others' gradients stay zeros.
 inline void pointwiseWeights(const float* dy, const float* t, size_t stride, int pixels, float* g, int outBlocks,
-    int inBlocks, int lastLanes) {
+    int inBlocks, const Fold& fold) {
+  if (fold.group < L) {
+    for (int in = 0; in < inBlocks; in++)
+      withGroup(fold.group, [&](auto lanes) DARTS_LAMBDA {
+        foldedWeightTile<decltype(lanes)::value>(dy, t + in * stride, pixels, g + static_cast<size_t>(in) * fold.group * L);
+      });
+    return;
+  }
   constexpr int kRows = kRegisters == 32 ? 8 : 4;
   for (int out = 0; out < outBlocks; out++) {
     const float* d = dy + out * stride;
-    const int lanes = out == outBlocks - 1 ? lastLanes : L;
+    const int lanes = out == outBlocks - 1 ? fold.lastLanes() : L;
     int in = 0;
     for (; in + 2 <= inBlocks; in += 2)
       for (int c = 0; c < lanes; c += kRows)

@@ -22,6 +22,8 @@ MAKERS = {
     "layers": layer_cases.layers,
     "optim": optim_cases.optim,
     "supernet": search_cases.supernet,
+    "partial-channels": search_cases.partial,
+    "sampled": search_cases.sampled,
     "unrolled-double-backward": search_cases.double_backward,
     "network": network_cases.network,
 }

@@ -177,25 +177,57 @@ class MixedOp(nn.Module):
         super().__init__()
         self._ops = nn.ModuleList(supernet_op(name, c, stride) for name in primitives)
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, x: Tensor, weights: Tensor, chosen: int | None = None) -> Tensor:
+        """All operations, or the chosen one alone (GDAS)."""
+        if chosen is not None:
+            return weights[chosen] * self._ops[chosen](x)
         return total(w * op(x) for w, op in zip(weights, self._ops))
 
 
+class PartialMixedOp(MixedOp):
+    """PC-DARTS: one channel in K through the operations, the others past them, and a channel shuffle."""
+
+    def __init__(self, c: int, stride: int, primitives, share: int):
+        super().__init__(c // share, stride, primitives)
+        self.part, self.share, self.stride = c // share, share, stride
+
+    def forward(self, x: Tensor, weights: Tensor, chosen: int | None = None) -> Tensor:
+        mixed, others = super().forward(x[:, : self.part], weights, chosen), x[:, self.part :]
+        if self.stride == 2:
+            others = F.max_pool2d(others, 2)
+        joined = torch.cat([mixed, others], 1)
+        return joined.unflatten(1, (self.share, self.part)).transpose(1, 2).flatten(1, 2)
+
+
 class SearchCell(nn.Module):
-    def __init__(self, c_prev_prev, c_prev, c, nodes, multiplier, primitives, reduction, reduction_prev):
+    def __init__(
+        self, c_prev_prev, c_prev, c, nodes, multiplier, primitives, reduction, reduction_prev, share=1
+    ):
         super().__init__()
         self.nodes, self.multiplier, self.reduction = nodes, multiplier, reduction
         self.preprocess0 = preprocess(c_prev_prev, c, reduction_prev, affine=False)
         self.preprocess1 = preprocess(c_prev, c, False, affine=False)
+        strides = [2 if reduction and j < 2 else 1 for i in range(nodes) for j in range(2 + i)]
         self._ops = nn.ModuleList(
-            MixedOp(c, 2 if reduction and j < 2 else 1, primitives) for i in range(nodes) for j in range(2 + i)
+            MixedOp(c, stride, primitives) if share == 1 else PartialMixedOp(c, stride, primitives, share)
+            for stride in strides
         )
 
-    def forward(self, s0: Tensor, s1: Tensor, weights: Tensor) -> Tensor:
+    def forward(
+        self,
+        s0: Tensor,
+        s1: Tensor,
+        weights: Tensor,
+        edge_weights: Tensor | None = None,
+        chosen: list[int] | None = None,
+    ) -> Tensor:
         states = [self.preprocess0(s0), self.preprocess1(s1)]
+        chosen = chosen or [None] * len(self._ops)
         edge = 0
         for _ in range(self.nodes):
-            incoming = [self._ops[edge + j](h, weights[edge + j]) for j, h in enumerate(states)]
+            incoming = [self._ops[edge + j](h, weights[edge + j], chosen[edge + j]) for j, h in enumerate(states)]
+            if edge_weights is not None:
+                incoming = [edge_weights[edge + j] * h for j, h in enumerate(incoming)]
             edge += len(states)
             states.append(total(incoming))
         return torch.cat(states[-self.multiplier :], dim=1)
@@ -212,8 +244,10 @@ class Supernet(nn.Module):
         primitives=PRIMITIVES,
         classes=10,
         image_channels=3,
+        share=1,
     ):
         super().__init__()
+        self.nodes = nodes
         self.alpha_shape = (nodes * (nodes + 3) // 2, len(primitives))
         c_stem = stem_multiplier * channels
         self.stem = nn.Sequential(conv(image_channels, c_stem, 3, padding=1), nn.BatchNorm2d(c_stem))
@@ -223,17 +257,37 @@ class Supernet(nn.Module):
             reduction = i in (cells // 3, 2 * cells // 3)
             c *= 2 if reduction else 1
             self.cells.append(
-                SearchCell(c_prev_prev, c_prev, c, nodes, multiplier, primitives, reduction, reduction_prev)
+                SearchCell(
+                    c_prev_prev, c_prev, c, nodes, multiplier, primitives, reduction, reduction_prev, share
+                )
             )
             c_prev_prev, c_prev, reduction_prev = c_prev, multiplier * c, reduction
         self.classifier = nn.Linear(c_prev, classes)
 
-    def forward(self, images: Tensor, alphas_normal: Tensor, alphas_reduce: Tensor) -> Tensor:
-        p_normal, p_reduce = alphas_normal.softmax(-1), alphas_reduce.softmax(-1)
+    def forward(
+        self,
+        images: Tensor,
+        alphas_normal: Tensor,
+        alphas_reduce: Tensor,
+        betas_normal: Tensor | None = None,
+        betas_reduce: Tensor | None = None,
+    ) -> Tensor:
+        """The betas of PC-DARTS, [edges]: a softmax over the edges into each node; without them edges weigh 1."""
+        normal = (alphas_normal.softmax(-1), self.edge_weights(betas_normal))
+        reduced = (alphas_reduce.softmax(-1), self.edge_weights(betas_reduce))
+        return self.mixed(images, normal, reduced)
+
+    def mixed(self, images: Tensor, normal: tuple, reduced: tuple) -> Tensor:
+        """For each cell type the weights of operations and edges, and the operations chosen."""
         s0 = s1 = self.stem(images)
         for cell in self.cells:
-            s0, s1 = s1, cell(s0, s1, p_reduce if cell.reduction else p_normal)
+            s0, s1 = s1, cell(s0, s1, *(reduced if cell.reduction else normal))
         return self.classifier(s1.mean((2, 3)))
+
+    def edge_weights(self, betas: Tensor | None) -> Tensor | None:
+        if betas is None:
+            return None
+        return torch.cat([b.softmax(-1) for b in betas.split([2 + i for i in range(self.nodes)])])
 
 
 # ---- evaluation network --------------------------------------------------------------------------

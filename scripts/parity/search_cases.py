@@ -19,9 +19,13 @@ DEEP = dict(
 TINY = dict(
     channels=2, cells=3, nodes=2, multiplier=2, stem_multiplier=3, classes=4, image_channels=3, primitives=FEW
 )
+PARTIAL = dict(
+    channels=8, cells=3, nodes=2, multiplier=2, stem_multiplier=1, classes=5, image_channels=3, share=4
+)
 BATCH, SIZE = 4, 16
 STEPS, ONE_LEVEL_STEPS = 3, 2
 ALPHAS = ("alphas_normal", "alphas_reduce")
+BETAS = ("betas_normal", "betas_reduce")
 SAMPLE = ("stem.", "classifier.", "cells.0._ops.0.", "cells.2._ops.4.")  # kept where all would be too much
 
 
@@ -122,6 +126,49 @@ def double_backward():
     }
 
 
+def partial():
+    """PC-DARTS: alphas and betas are one list of architecture parameters."""
+    record = Record()
+    run = search(PARTIAL)
+    draw = Draw("partial/betas")
+    run.alphas += [draw.normal(run.net.alpha_shape[0], scale=0.5).requires_grad_() for _ in BETAS]
+    batch = draw_batch("batches/partial", PARTIAL, size=8)
+    record.put("weights", run.net.state_dict())
+    record.put("", {**named(run.alphas), "images": batch[0], "labels": batch[1]})
+    forward(record, "forward", run, batch)
+    return record, {
+        "description": "supernet with partial channels and edge weights: forward and gradients",
+        "hyperparameters": {**settings(PARTIAL), "share": PARTIAL["share"], "size": 8},
+    }
+
+
+def sampled():
+    """GDAS: one operation an edge, with the straight-through gradient. Weights, alphas and batch are `supernet`'s."""
+    record = Record()
+    run = search(SMALL)
+    images, labels = draw_batch("batches/train1", SMALL)
+    draw, temperature = Draw("sampled/noise"), 2.0
+    noise = [draw.normal(*run.net.alpha_shape, scale=2.0) for _ in ALPHAS]
+    mixtures = []
+    for alphas, g in zip(run.alphas, noise):
+        soft = ((alphas.log_softmax(-1) + g) / temperature).softmax(-1)
+        chosen = soft.argmax(-1)
+        hard = F.one_hot(chosen, soft.shape[-1]) - soft.detach() + soft
+        mixtures.append((hard, None, chosen.tolist()))
+    logits = run.net.mixed(images, *mixtures)
+    loss = F.cross_entropy(logits, labels)
+    names = [*ALPHAS, *run.weights]
+    grads = torch.autograd.grad(loss, run.alphas + list(run.weights.values()), allow_unused=True)
+    record.put("noise", named(noise))
+    record.put("", {"logits": logits, "loss": loss})
+    record.put("grads", {name: g for name, g in zip(names, grads) if g is not None})
+    return record, {
+        "description": "supernet with one sampled operation an edge: forward and gradients",
+        "temperature": temperature,
+        "chosen": [chosen for _, _, chosen in mixtures],
+    }
+
+
 def search(config: dict, statistics=False) -> Search:
     name = f"C{config['channels']}-{config['cells']}"
     net = Supernet(**config).train()
@@ -141,8 +188,9 @@ def forward(record: Record, prefix: str, run: Search, batch: Batch) -> None:
     logits = run.net(batch[0], *run.alphas)
     loss = F.cross_entropy(logits, batch[1])
     grads = torch.autograd.grad(loss, run.alphas + list(run.weights.values()))
+    count = len(run.alphas)
     record.put(prefix, {"logits": logits, "loss": loss})
-    record.put(f"{prefix}/grads", {**named(grads[:2]), **dict(zip(run.weights, grads[2:]))})
+    record.put(f"{prefix}/grads", {**named(grads[:count]), **dict(zip(run.weights, grads[count:]))})
     run.net.eval()
     record.put(prefix, {"eval_logits": run.net(batch[0], *run.alphas)})
     run.net.train()
@@ -153,7 +201,7 @@ def sample(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def named(alphas) -> dict[str, Tensor]:
-    return dict(zip(ALPHAS, alphas))
+    return dict(zip(ALPHAS + BETAS, alphas))
 
 
 def settings(config: dict) -> dict:

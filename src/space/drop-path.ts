@@ -18,7 +18,7 @@ export function dropPath(x: Tensor, { probability, draw = drawMask }: DropPath):
   return x.div(keepProbability).mul(draw(x, keepProbability));
 }
 
-/** What {@link dropPath} multiplies a path of `images` by, [N, 1, 1, 1]: the same draw, for paths that are not there yet. */
+/** What {@link dropPath} multiplies a path by, [N, 1, 1, 1]: the same draw, for paths of N images that are not there yet. */
 export function pathScale(images: Tensor, { probability, draw = drawMask }: DropPath): Tensor {
   const keepProbability = 1 - probability;
   return draw(images, keepProbability).div(keepProbability);

@@ -1,11 +1,20 @@
-// The body of a cell on the fused kernels (native/kernels): forward and backward of all edges together. The modules stay
-// those of the composite cell, so parameters, buffers and their names do too; the two ways to compute a cell are each
-// other's oracle.
+// A cell on the fused kernels (native/kernels): forward and backward of its preprocessing and all edges together. The
+// modules stay those of the composite cell, so parameters, buffers and their names do too; the two ways to compute a cell
+// are each other's oracle.
 import { UserError } from "../errors.ts";
+import type { Layer } from "../nn/module.ts";
 import { aten, operator } from "../tensor/aten.ts";
 import { scope } from "../tensor/scope.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { type CellPlan, findNorm, type Placed, type Segment, segmentsOf } from "./cell-plan.ts";
+import { ones, type Tensor } from "../tensor/tensor.ts";
+import { BlockedImages, type Images, toBlocked, toImages } from "./blocked.ts";
+import {
+  type CellCover,
+  type CellPlan,
+  coverCell,
+  findNorm,
+  type Placed,
+  type Segment,
+} from "./cell-plan.ts";
 
 /** Fused CPU kernels where they fit, always (an error where they do not), or libtorch's operators one by one. */
 export type Kernels = "auto" | "fused" | "composite";
@@ -16,64 +25,74 @@ export interface FusedPass {
   readonly training: boolean;
   /** Weights that the plan's operations refer to by their index, any shape. */
   readonly mixture?: Tensor;
+  /** Weight of each edge for the channels that pass its operations by, [edges], where a plan has groups; absent: 1. */
+  readonly bypass?: Tensor;
   /** For each edge its operations to evaluate; absent: all. */
   readonly active?: readonly (readonly number[])[];
   /** Scale of each edge's outputs for each image, [edges, N], except skip connections; absent: 1. */
   readonly paths?: Tensor;
 }
 
-/** A cell's body on the fused kernels. Holds the operations' live parameters and buffers, and owns none. */
+/** A cell on the fused kernels. Holds the layers' live parameters and buffers, and owns none. */
 export class FusedCell {
   readonly #plan: CellPlan;
   readonly #segments: readonly Segment[];
+  readonly #before: readonly [Layer, Layer] | undefined;
   readonly #momentum: number;
   readonly #eps: number;
 
-  constructor(plan: CellPlan, segments: readonly Segment[]) {
+  constructor(plan: CellPlan, { segments, before }: CellCover) {
     this.#plan = plan;
     this.#segments = segments;
-    const norm = segments
-      .flatMap(({ covered }) => covered)
-      .map(({ module }) => findNorm(module))
+    this.#before = before;
+    const operations = segments.flatMap(({ covered }) => covered.map(({ module }) => module));
+    const norm = [...operations, ...(plan.preprocess ?? [])]
+      .map(findNorm)
       .find((found) => found !== undefined);
     this.#momentum = norm?.momentum ?? 0.1;
     this.#eps = norm?.eps ?? 1e-5;
   }
 
-  /** Preprocessed inputs, [N, C, H, W] each, float32 on the CPU → the states of `concat`, [N, states·C, H', W']. */
-  forward(s0: Tensor, s1: Tensor, pass: FusedPass): Tensor {
+  /** The cell's inputs, float32 on the CPU → the states of `concat`, as the parts of one. */
+  forward(s0: BlockedImages, s1: BlockedImages, pass: FusedPass): BlockedImages {
     return scope(() => {
-      const states = [s0, s1];
+      const states = [s0, s1].map((input, i) =>
+        this.#before ? BlockedImages.from(this.#before[i].forward(input.toImages())) : input,
+      );
       let output = s1;
       for (const segment of this.#segments) {
         output = this.#run(segment, states, pass);
         if (segment === this.#segments.at(-1)) break;
-        const channels = s0.shape[1];
         for (const [i, state] of segment.states.slice(segment.given).entries())
-          states[state] = aten.narrow.default(output, 1, i * channels, channels);
+          states[state] = output.part(i);
       }
       return output;
     });
   }
 
-  #run(segment: Segment, states: readonly Tensor[], pass: FusedPass): Tensor {
+  #run(segment: Segment, states: readonly BlockedImages[], pass: FusedPass): BlockedImages {
     const { covered, edges } = segment;
+    const { channels, groups = 1, reduction } = this.#plan;
+    const { active, mixture, bypass, paths } = pass;
     const given = segment.states
       .map((state, number) => this.#given(segment, { state, number }, states, pass))
       .filter((start) => start !== undefined);
-    const { active, mixture, paths } = pass;
     const whole = edges.length === this.#plan.edges.length;
-    return operator("darts::cell")(
-      states[0],
-      states[1],
+    const blocks = operator("darts::cell")(
+      states[0].blocks,
+      states[1].blocks,
       mixture ?? null,
+      groups > 1 ? (bypass ?? ones([edges.length])) : null,
       paths ? (whole ? paths : cutRows(paths, edges)) : null,
-      given.map(({ tensor }) => tensor),
+      given.map(({ images }) => images.blocks),
       given.map(({ number }) => number),
       segment.weights,
       segment.statistics,
+      channels,
+      groups,
       segment.states.length - 2,
-      this.#plan.reduction,
+      reduction,
+      segment.preprocess.flatMap((numbers, i) => [states[i].channels, ...numbers]),
       segment.edgeNumbers,
       segment.operationNumbers,
       active ? covered.map((operation) => (isActive(operation, pass) ? 1 : 0)) : [],
@@ -82,45 +101,80 @@ export class FusedCell {
       this.#momentum,
       this.#eps,
     ) as Tensor;
+    return new BlockedImages(blocks, channels);
   }
 
   /** What a node of the segment starts from, if it does not start from zero. */
   #given(
     { given, apart }: Segment,
     { state, number }: { state: number; number: number },
-    states: readonly Tensor[],
+    states: readonly BlockedImages[],
     pass: FusedPass,
-  ): { number: number; tensor: Tensor } | undefined {
+  ): { number: number; images: BlockedImages } | undefined {
     if (number < 2) return undefined;
-    if (number < given) return { number, tensor: states[state] };
+    if (number < given) return { number, images: states[state] };
     const terms = apart
       .filter((operation) => this.#plan.edges[operation.edge].target === state && isActive(operation, pass))
       .map((operation) => this.#apart(operation, states, pass));
-    return terms.length > 0 ? { number, tensor: terms.reduce((a, b) => a.add(b)) } : undefined;
+    return terms.length > 0
+      ? { number, images: BlockedImages.from(terms.reduce((a, b) => a.add(b))) }
+      : undefined;
   }
 
   /** An operation that the kernels do not have. */
-  #apart({ module, edge, weight }: Placed, states: readonly Tensor[], { mixture, paths }: FusedPass): Tensor {
-    const value = module.forward(states[this.#plan.edges[edge].source]);
+  #apart({ module, edge, weight }: Placed, states: readonly BlockedImages[], pass: FusedPass): Tensor {
+    const { mixture, paths } = pass;
+    const value = module.forward(states[this.#plan.edges[edge].source].toImages());
     const weighted =
       weight === undefined || !mixture ? value : value.mul(mixture.reshape([-1]).select(0, weight));
     return paths ? weighted.mul(paths.select(0, edge).reshape([-1, 1, 1, 1])) : weighted;
   }
 }
 
-/** The fused form of a cell's body, or undefined where the kernels have nothing to do or no room. */
+/** The fused form of a cell, or undefined where the kernels have nothing to do or no room. */
 export function fuseCell(plan: CellPlan): FusedCell | undefined {
-  const segments = segmentsOf(plan);
-  return segments && new FusedCell(plan, segments);
+  const cover = coverCell(plan);
+  return cover && new FusedCell(plan, cover);
 }
 
-/** Whether the kernels can take these inputs; else the composite cell must. */
-export function fusable(s0: Tensor, s1: Tensor): boolean {
-  return [s0, s1].every((state) => state.device === "cpu" && state.dtype === "float32");
+/** Whether the kernels can take these images; else the composite cell must. */
+export function fusable(images: Images): boolean {
+  return images instanceof BlockedImages || (images.device === "cpu" && images.dtype === "float32");
 }
 
-/** What to say when `kernels` is fused and a cell cannot be. */
-export function notFusable({ device, dtype }: Tensor): UserError {
+/** The two ways to compute a cell. */
+export interface CellPaths {
+  readonly kernels: Kernels;
+  readonly fused: FusedCell | undefined;
+  /** What the fused cell is told, for a batch of so many images. */
+  readonly pass: (images: number) => FusedPass;
+  /** Inputs as tensors of libtorch → output of so many parts. */
+  readonly composite: (s0: Tensor, s1: Tensor) => Tensor;
+  readonly parts: number;
+}
+
+/** A cell's output from its inputs, fused where the kernels take it, in the layout of its inputs. */
+export function forwardCell<Layout extends Images>(
+  s0: Layout,
+  s1: Layout,
+  { kernels, fused, pass, composite, parts }: CellPaths,
+): Layout {
+  const result = scope((): Images => {
+    if (fused && fusable(s0) && fusable(s1)) {
+      const first = toBlocked(s0);
+      const output = fused.forward(first, s1 === s0 ? first : toBlocked(s1), pass(first.count));
+      return s1 instanceof BlockedImages ? output : output.toImages();
+    }
+    const [x0, x1] = [s0, s1].map(toImages);
+    if (kernels === "fused") throw notFusable(x0);
+    const output = composite(x0, x1);
+    return s1 instanceof BlockedImages ? BlockedImages.from(output, parts) : output;
+  });
+  // TypeScript does not follow that one layout in means the same one out.
+  return result as Layout;
+}
+
+function notFusable({ device, dtype }: Tensor): UserError {
   return new UserError(
     `kernels is fused, but the fused kernels do not cover these cells (on ${device}, ${dtype}): they take cells of ` +
       "at most ten nodes with operations of DARTS, on the CPU in float32. Set kernels to auto or composite.",

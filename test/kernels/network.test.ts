@@ -12,8 +12,8 @@ import { seed } from "../../src/tensor/runtime.ts";
 import { Parameter, randn, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { leakFree } from "../support/leak-free.ts";
-import { assertAlike, type Result } from "./alike.ts";
 import { withGradients } from "./composite.ts";
+import { assertSameResults, type Result } from "./results.ts";
 
 const CHANNELS = 6;
 const IMAGES = 3;
@@ -71,7 +71,7 @@ for (const { name, genotype } of PUBLISHED_GENOTYPES) {
         copyWide(fused, wide);
         const made: Parameter[] = [];
         const [mine, oracle] = [pass(fused, "float32", made), pass(wide, "float64", made)];
-        assertAlike(mine, oracle);
+        assertSameResults(mine, oracle);
         assert.equal(mine.masks, oracle.masks, "masks drawn");
         for (const leaf of made) leaf.dispose();
       }

@@ -2,16 +2,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createGenerator } from "../../src/random/generator.ts";
+import { BlockedImages } from "../../src/space/blocked.ts";
 import { fusable, fuseCell } from "../../src/space/fused-cell.ts";
 import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
-import { mixedEdges } from "../../src/space/supernet.ts";
+import { mixedPlan } from "../../src/space/supernet.ts";
 import { operator } from "../../src/tensor/aten.ts";
 import { grad, noGrad } from "../../src/tensor/autograd.ts";
 import { seed, setThreads } from "../../src/tensor/runtime.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { ones, Parameter, randn, Tensor, zeros } from "../../src/tensor/tensor.ts";
 import { leakFree } from "../support/leak-free.ts";
-import { type Case, createEdges, fusedBody, withGradients } from "./composite.ts";
+import { type Case, createEdges, createFused, fusedBody, withGradients } from "./composite.ts";
 
 const SMALL: Case = {
   images: 13,
@@ -32,11 +33,14 @@ function step(it: Case, threads: number): number[][] {
   using s0 = new Parameter(randn(shape));
   using s1 = new Parameter(randn(shape));
   using mixture = new Parameter(randn([edges.length, it.primitives.length]).softmax(1));
-  const output = fusedBody(it, edges).forward(s0, s1, { training: true, mixture });
+  using edgeWeights = new Parameter(randn([edges.length]));
+  const weights = { operations: mixture, edges: edgeWeights };
+  const output = fusedBody(createFused(it, edges), s0, s1, weights);
   const inputs = [
     ["s0", s0],
     ["s1", s1],
     ["mixture", mixture],
+    ["edge weights", edgeWeights],
   ] as [string, Tensor][];
   const names = edges.flatMap((edge, e) => [...edge.namedParameters(`${e} `)]);
   const gradients = withGradients(output, randn(output.shape), new Map([...inputs, ...names]));
@@ -46,34 +50,56 @@ function step(it: Case, threads: number): number[][] {
   return result;
 }
 
-for (const reduction of [false, true]) {
-  test(
-    `a ${reduction ? "reduction" : "normal"} cell gives the same bytes on 1, 2, 3 and 11 threads, and again`,
-    leakFree(() => {
-      const once = step({ ...SMALL, reduction }, 1);
-      for (const threads of [1, 2, 3, 11]) assert.deepEqual(step({ ...SMALL, reduction }, threads), once);
-      setThreads(1);
-    }),
-  );
+const KINDS: Record<string, Partial<Case>> = {
+  "": {},
+  " of narrow images": { channels: 4, images: 39 },
+  " with partial channels": { channels: 16, share: 4, images: 39 },
+};
+for (const [kind, options] of Object.entries(KINDS)) {
+  for (const reduction of [false, true]) {
+    test(
+      `a ${reduction ? "reduction" : "normal"} cell${kind} gives the same bytes on 1, 2, 3 and 11 threads, and again`,
+      leakFree(() => {
+        const it = { ...SMALL, ...options, reduction };
+        const once = step(it, 1);
+        for (const threads of [1, 2, 3, 11]) assert.deepEqual(step(it, threads), once);
+        setThreads(1);
+      }),
+    );
+  }
 }
 
-/** The arguments of a valid call of one node, two edges and two operations each, by name. */
+/** Images [N, channels, H, W] of zeros, or what `values` makes of them, in blocks. */
+const blocked = (shape: readonly number[], values: (shape: readonly number[]) => Tensor = zeros) =>
+  BlockedImages.from(values(shape)).blocks;
+
+/** The arguments of a valid call of two preprocessed inputs, one node, two edges and two operations each, by name. */
 function validCall() {
   return {
-    s0: zeros([2, 4, 5, 5]),
-    s1: zeros([2, 4, 5, 5]),
+    s0: blocked([2, 8, 9, 9]),
+    s1: blocked([2, 6, 5, 5]),
     mixture: ones([2, 2]) as Tensor | null,
+    bypass: null as Tensor | null,
     paths: null as Tensor | null,
     given: [] as Tensor[],
     givenTo: [] as number[],
-    weights: Array.from({ length: 2 }, () => [zeros([4, 1, 3, 3]), zeros([4, 4, 1, 1])]).flat(),
-    statistics: Array.from({ length: 2 }, () => [
+    weights: [
+      zeros([2, 8, 1, 1]),
+      zeros([2, 8, 1, 1]),
+      zeros([4, 6, 1, 1]),
+      ...Array.from({ length: 2 }, () => [zeros([4, 1, 3, 3]), zeros([4, 4, 1, 1])]).flat(),
+    ],
+    statistics: Array.from({ length: 4 }, () => [
       zeros([4]),
       ones([4]),
       zeros([], { dtype: "int64" }),
     ]).flat(),
+    channels: 4,
+    groups: 1,
     nodes: 1,
     reduction: false,
+    // Of each: channels of a part, preprocessing, kind of norm.
+    inputs: [8, 2, 1, 6, 1, 1],
     edges: [0, 2, 1, 2],
     // Of each: edge, operation, kind of norm, index in the mixture.
     operations: [0, 3, 0, 0, 0, 6, 1, 1, 1, 3, 0, 2, 1, 6, 1, 3],
@@ -83,16 +109,78 @@ function validCall() {
   };
 }
 
-const image = () => zeros([2, 4, 5, 5]);
+const image = () => blocked([2, 4, 5, 5]);
 const REFUSED: [string, Partial<Record<keyof ReturnType<typeof validCall>, unknown>>, RegExp][] = [
   [
-    "inputs of different sizes",
-    { s1: () => zeros([2, 4, 5, 6]) },
-    /input 1 has shape .*expected \[2, 4, 5, 5\]/,
+    "states of different sizes",
+    { s1: () => blocked([2, 6, 5, 6]) },
+    /states made of the inputs .* differ in size/,
   ],
-  ["inputs that are no images", { s0: () => zeros([2, 4]) }, /expected \[N, C, H, W\]/],
-  ["no images", { s0: () => zeros([0, 4, 5, 5]) }, /expected \[N, C, H, W\]/],
-  ["doubles", { s0: () => zeros([2, 4, 5, 5], { dtype: "float64" }) }, /expected float32/],
+  [
+    "inputs of different batches",
+    { s1: () => blocked([3, 6, 5, 5]) },
+    /input 1 has shape \[1, 3, .*expected \[1, 2, /,
+  ],
+  ["inputs that are not blocked", { s0: () => zeros([2, 8, 9, 9]) }, /expected \[parts, N, blocks, H, W, /],
+  ["no images", { s0: () => zeros([1, 0, 1, 9, 9, 4]) }, /expected \[parts, N, blocks, H, W, /],
+  ["blocks of another width", { s0: () => zeros([1, 2, 4, 9, 9, 2]) }, /input 0 has shape .*, expected/],
+  ["doubles", { s0: () => blocked([2, 8, 9, 9]).to({ dtype: "float64" }) }, /expected float32/],
+  [
+    "channels that fit no block",
+    { inputs: [0, 2, 1, 6, 1, 1] },
+    /got channels of an input's parts 0, expected 1/,
+  ],
+  ["numbers of one input only", { inputs: [8, 2, 1] }, /got 3 numbers of inputs/],
+  ["unknown preprocessing", { inputs: [8, 3, 1, 6, 1, 1] }, /got preprocessing 3, expected 0 to 2/],
+  ["preprocessing without a norm", { inputs: [8, 2, 0, 6, 1, 1] }, /got norm 0 for preprocessing 2/],
+  [
+    "a norm without preprocessing",
+    { inputs: [8, 2, 1, 6, 0, 1] },
+    /got norm 1 for preprocessing 0.*expected 0/,
+  ],
+  [
+    "other inputs without preprocessing",
+    { inputs: [8, 2, 1, 6, 0, 0] },
+    /input 1 has 1 parts of 6 channels.* expected 1 of 4/,
+  ],
+  ["no channels", { channels: 0 }, /got 0 channels/],
+  [
+    "scales that are not there",
+    { inputs: [8, 2, 2, 6, 1, 1] },
+    /weight 2 has shape \[4, 6, 1, 1\], expected \[4\]/,
+  ],
+  ["halves of an odd number of channels", { channels: 3 }, /even number of channels, got 3/],
+  [
+    "groups that do not divide the channels",
+    { groups: 3 },
+    /got 3 groups of channels, .* divides 4 channels/,
+  ],
+  ["no groups", { groups: 0 }, /got 0 groups of channels/],
+  ["groups without weights of their bypasses", { groups: 2 }, /got 2 groups of channels but no weights/],
+  ["weights of bypasses without groups", { bypass: () => ones([2]) }, /got 1 groups of channels and weights/],
+  [
+    "weights of bypasses of other edges",
+    {
+      groups: 4,
+      bypass: () => ones([5]),
+      operations: [],
+      weights: () => validCall().weights.slice(0, 3),
+      statistics: () => validCall().statistics.slice(0, 6),
+    },
+    /weights of bypasses 0 has shape \[5\], expected \[2\]/,
+  ],
+  [
+    "paths of groups",
+    {
+      groups: 4,
+      bypass: () => ones([2]),
+      paths: () => ones([2, 2]),
+      operations: [],
+      weights: () => validCall().weights.slice(0, 3),
+      statistics: () => validCall().statistics.slice(0, 6),
+    },
+    /given tensors or paths with 4 groups/,
+  ],
   ["too small a mixture", { mixture: () => ones([3]) }, /weight of the mixture 3, expected -1 to 2/],
   ["weights of no mixture", { mixture: null }, /weight of the mixture 0, expected -1 to -1/],
   ["a mixture of integers", { mixture: () => ones([4], { dtype: "int64" }) }, /mixture 0 is Long/],
@@ -100,15 +188,19 @@ const REFUSED: [string, Partial<Record<keyof ReturnType<typeof validCall>, unkno
   ["a given tensor without a state", { given: () => [image()] }, /got 1 given tensors for 0 states/],
   ["a given input", { given: () => [image()], givenTo: [1] }, /given tensor of state 1, expected 2 to 2/],
   ["a state given twice", { given: () => [image(), image()], givenTo: [2, 2] }, /state 2 is given twice/],
-  ["a given tensor of another size", { given: () => [zeros([2, 4, 5, 4])], givenTo: [2] }, /given tensor 0/],
-  ["too few weights", { weights: () => [zeros([4, 1, 3, 3])] }, /got 1 weights, expected more/],
+  [
+    "a given tensor of another size",
+    { given: () => [blocked([2, 4, 5, 4])], givenTo: [2] },
+    /given tensor 0/,
+  ],
+  ["too few weights", { weights: () => [zeros([2, 8, 1, 1])] }, /got 1 weights, expected more/],
   [
     "a weight of another shape",
-    { weights: () => [zeros([4, 1, 5, 5])] },
-    /weight 0 has shape \[4, 1, 5, 5\], expected/,
+    { weights: () => [zeros([2, 8, 1, 1]), zeros([2, 9, 1, 1])] },
+    /weight 1 has shape \[2, 9, 1, 1\], expected \[2, 8, 1, 1\]/,
   ],
-  ["weights without scales", { operations: [0, 6, 2, 0, 1, 6, 2, 1] }, /weight 2 .*expected \[4\]/],
-  ["too many weights", { operations: [0, 6, 1, 0] }, /got 4 weights, expected 2/],
+  ["weights without scales", { operations: [0, 6, 2, 0, 1, 6, 2, 1] }, /weight 5 .*expected \[4\]/],
+  ["too many weights", { operations: [0, 6, 1, 0] }, /got 7 weights, expected 5/],
   ["too few statistics", { statistics: () => [] }, /running statistics, expected more/],
   ["too many nodes", { nodes: 99 }, /got 99 nodes, expected 1 to 10/],
   ["no nodes", { nodes: 0 }, /got 0 nodes/],
@@ -133,7 +225,7 @@ const REFUSED: [string, Partial<Record<keyof ReturnType<typeof validCall>, unkno
   ["a state put out twice", { nodes: 2, edges: [0, 2, 1, 3], concat: [2, 2] }, /state 2 is put out twice/],
   [
     "batch statistics of one value",
-    { s0: () => zeros([1, 4, 1, 1]), s1: () => zeros([1, 4, 1, 1]) },
+    { s0: () => blocked([1, 8, 1, 1]), s1: () => blocked([1, 6, 1, 1]) },
     /more than one value/,
   ],
 ];
@@ -183,7 +275,7 @@ test(
         }
         try {
           const output = operator("darts::cell")(...Object.values(call)) as Tensor;
-          assert.equal(output.shape.length, 4);
+          assert.equal(output.shape.length, 6);
         } catch (error) {
           assert.match(String(error), /darts::cell: .*(got|has|is|needs?|listed|put out)/s);
           refused++;
@@ -199,7 +291,8 @@ test(
   "the valid call is taken",
   leakFree(() => {
     const output = operator("darts::cell")(...Object.values(validCall())) as Tensor;
-    assert.deepEqual(output.shape, [2, 4, 5, 5]);
+    const lanes = operator("darts::kernel_lanes")() as number;
+    assert.deepEqual(output.shape, [1, 2, 1, 5, 5, lanes]);
   }),
 );
 
@@ -213,8 +306,8 @@ test(
       using s0 = new Parameter(randn(shape));
       using mixture = new Parameter(randn([edges.length, it.primitives.length]).softmax(1));
       const s1 = randn(shape);
-      const cell = fusedBody(it, edges);
-      const loss = () => cell.forward(s0, s1, { training: true, mixture }).sum();
+      const cell = createFused(it, edges);
+      const loss = () => fusedBody(cell, s0, s1, { operations: mixture }).sum();
       const [all] = grad([loss()], [mixture, s0, ...edges.flatMap((edge) => edge.parameters())]);
       const [alone] = grad([loss()], [mixture]);
       assert.deepEqual(alone!.toNumbers(), all!.toNumbers());
@@ -240,7 +333,7 @@ test(
   "without a graph the same values come out, and a second backward is refused",
   leakFree(() => {
     const call = validCall();
-    using s0 = new Parameter(randn([2, 4, 5, 5]));
+    using s0 = new Parameter(blocked([2, 8, 9, 9], randn));
     const run = () => operator("darts::cell")(...Object.values({ ...call, s0 })) as Tensor;
     const output = run();
     assert.deepEqual(noGrad(run).toNumbers(), output.toNumbers());
@@ -257,15 +350,16 @@ test(
   leakFree(() => {
     const fused = (it: Case) => {
       const modules = createEdges(it);
-      const edges = mixedEdges(modules, it.nodes, it.primitives)!;
-      const found = fuseCell({ ...it, edges, concat: [2] });
+      const { channels, nodes, reduction, primitives } = it;
+      const found = fuseCell(mixedPlan(modules, { channels, nodes, reduction, primitives })!);
       for (const edge of modules) edge.dispose();
       return found;
     };
     assert.equal(fused({ ...SMALL, primitives: ["none", "conv_7x1_1x7"] }), undefined);
     assert.equal(fused({ ...SMALL, nodes: 11, primitives: ["skip_connect"] }), undefined);
     assert.ok(fused({ ...SMALL, nodes: 10, primitives: ["skip_connect", "conv_7x1_1x7"] }));
-    assert.ok(!fusable(zeros([1, 1, 1, 1], { dtype: "float64" }), zeros([1, 1, 1, 1])));
+    assert.equal(fused({ ...SMALL, share: 4, primitives: ["skip_connect", "conv_7x1_1x7"] }), undefined);
+    assert.ok(!fusable(zeros([1, 1, 1, 1], { dtype: "float64" })));
   }),
 );
 

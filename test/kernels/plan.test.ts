@@ -2,6 +2,7 @@
 // some states put out), several operations on an edge, weights shared or absent, and operations that the kernels lack.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { BlockedImages } from "../../src/space/blocked.ts";
 import { type FusedPass, fuseCell } from "../../src/space/fused-cell.ts";
 import { PRIMITIVES } from "../../src/space/primitives.ts";
 import { noGrad } from "../../src/tensor/autograd.ts";
@@ -9,9 +10,9 @@ import { seed, setThreads } from "../../src/tensor/runtime.ts";
 import { Parameter, randn, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { leakFree } from "../support/leak-free.ts";
-import { assertAlike, type Result } from "./alike.ts";
 import { withGradients } from "./composite.ts";
 import { compositePlan, createPlan, type PlanCase } from "./plans.ts";
+import { assertSameResults, type Result } from "./results.ts";
 
 /** How many random plans; more with DARTS_RANDOM_CASES. */
 const RANDOM_CASES = Number(process.env.DARTS_RANDOM_CASES ?? 40);
@@ -97,7 +98,9 @@ function bothWays(it: PlanCase, training: boolean, check: (mine: Result, oracle:
     const output =
       double || !fused
         ? compositePlan(double ? wide : plan, s0!, s1!, mixture, scales)
-        : fused.forward(s0!, s1!, { training, mixture, paths: scales });
+        : fused
+            .forward(BlockedImages.from(s0!), BlockedImages.from(s1!), { training, mixture, paths: scales })
+            .toImages();
     const modules = double ? wide.modules : plan.modules;
     const named = modules.flatMap((module, m) => [...module.namedParameters(`operation ${m} `)]);
     seed(8);
@@ -142,7 +145,7 @@ for (let number = 1; number <= RANDOM_CASES; number++) {
   const it = randomCase(number);
   test(
     `plan ${number} (${describe(it)}): as the composite cell in float64`,
-    leakFree(() => bothWays(it, number % 5 > 0, assertAlike)),
+    leakFree(() => bothWays(it, number % 5 > 0, assertSameResults)),
   );
 }
 
@@ -184,7 +187,7 @@ function withCell<T>(
   const cell = fuseCell(plan)!;
   try {
     return body(
-      (s0, s1) => cell.forward(s0, s1, pass),
+      (s0, s1) => cell.forward(BlockedImages.from(s0), BlockedImages.from(s1), pass).toImages(),
       plan.modules.flatMap((module) => module.parameters()),
     );
   } finally {
@@ -259,7 +262,7 @@ test(
         concat: [3],
       },
       true,
-      assertAlike,
+      assertSameResults,
     );
   }),
 );

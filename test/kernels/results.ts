@@ -1,14 +1,7 @@
-// Whether the kernels gave what the oracle gave: the outputs, all gradients and the running statistics.
+// What a way to compute a cell or a network gives, and the comparison of two ways.
 import assert from "node:assert/strict";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { assertClose } from "../support/assert-close.ts";
-
-/** What one way to compute a cell gave. */
-export interface Result {
-  readonly output: Tensor;
-  readonly gradients: ReadonlyMap<string, Tensor | undefined>;
-  readonly statistics: ReadonlyMap<string, Tensor>;
-}
 
 const TOLERANCE = 1e-5;
 
@@ -17,8 +10,15 @@ const FLOOR = 0.02;
 
 const largest = (values: readonly number[]) => Math.max(...values.map(Math.abs));
 
-/** Compares float32 with float64. */
-export function assertAlike(mine: Result, oracle: Result): void {
+/** What one way to compute a cell gave. */
+export interface Result {
+  readonly output: Tensor;
+  readonly gradients: ReadonlyMap<string, Tensor | undefined>;
+  readonly statistics: ReadonlyMap<string, Tensor>;
+}
+
+/** Fails unless float32 kernels gave what the oracle gave in float64, but for rounding. */
+export function assertSameResults(mine: Result, oracle: Result): void {
   const close = (got: Tensor, expected: Tensor, what: string, floor = 0) => {
     const [a, b] = [got, expected].map((tensor) => tensor.to({ dtype: "float64" }).toNumbers());
     const scale = Math.max(floor / Math.max(largest(b), Number.MIN_VALUE), 1);
