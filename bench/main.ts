@@ -16,7 +16,7 @@ interface Options {
 interface StepFlags extends Options {
   readonly work: WorkName[];
   readonly batch?: number[];
-  readonly threads: number;
+  readonly threads?: number[];
 }
 
 const names = Object.keys(WORK_NAMES) as WorkName[];
@@ -33,8 +33,10 @@ command("step", "time and peak memory of search and training steps", 5)
     "images in a batch; several are measured in turn (default: the published)",
     counts,
   )
-  .option("--threads <n>", "threads of libtorch on both sides", count, 2)
-  .action(({ work, batch = [], ...rest }: StepFlags) => benchStep({ ...rest, works: work, batches: batch }));
+  .option("--threads <n...>", "threads on both sides; several are measured in turn (default: 2)", counts)
+  .action(({ work, batch = [], threads = [2], ...rest }: StepFlags) =>
+    benchStep({ ...rest, works: work, batches: batch, threads }),
+  );
 command("call", "cost of calling an operator", 9).action((options: Options) => benchCall(options));
 command("startup", "start of the commands that compute nothing", 11).action((options: Options) =>
   benchStartup(options),

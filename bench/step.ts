@@ -13,7 +13,8 @@ export interface StepOptions {
   /** Batch sizes; empty: the published one of each work. */
   readonly batches: readonly number[];
   readonly runs: number;
-  readonly threads: number;
+  /** Threads on both sides: each number is measured in turn. */
+  readonly threads: readonly number[];
   readonly json: boolean;
 }
 
@@ -41,20 +42,27 @@ interface StepReport {
 /** Runs the works in turn; prints each when it is done. */
 export async function benchStep(options: StepOptions): Promise<void> {
   const { works, batches, threads, json } = options;
-  const ours = await findOurs(threads);
-  const peer = await findPeer(threads);
-  if (!json) console.log(`${heading()}\n${options.runs} rounds after a warm-up, ${threads} threads\n`);
+  const ours = await findOurs(threads[0]!);
+  const peer = await findPeer(threads[0]!);
+  if (!json) console.log(`${heading()}\n${options.runs} rounds after a warm-up\n`);
   for (const work of works) {
     for (const batch of batches.length > 0 ? batches : [publishedBatch(work)]) {
-      const report = await measure({ ...options, work, batch, ours, peer });
-      console.log(json ? JSON.stringify(report) : readable(report));
+      for (const number of threads) {
+        const report = await measure({ work, batch, runs: options.runs, threads: number, ours, peer });
+        console.log(json ? JSON.stringify(report) : readable(report));
+      }
     }
   }
 }
 
-async function measure(
-  what: StepOptions & { work: WorkName; batch: number; ours: Version; peer: Version | null },
-): Promise<StepReport> {
+async function measure(what: {
+  work: WorkName;
+  batch: number;
+  runs: number;
+  threads: number;
+  ours: Version;
+  peer: Version | null;
+}): Promise<StepReport> {
   const { work, batch, runs, threads, ours, peer } = what;
   const before = load();
   const programs = new Map<string, Program>([["ours", OURS]]);
@@ -124,7 +132,16 @@ function ratio(peer: Figures | null, ours: Figures): number | null {
   return peer && rounded(peer.medianMs / ours.medianMs, 3);
 }
 
-function readable({ work, batch, ours, peers, ratio: ratios, torch, load: before }: StepReport): string {
+function readable({
+  work,
+  batch,
+  threads,
+  ours,
+  peers,
+  ratio: ratios,
+  torch,
+  load: before,
+}: StepReport): string {
   const row = (name: string, found: Figures | null, factor = "") =>
     found
       ? [name, found.medianMs.toFixed(0), found.minMs.toFixed(0), String(found.peakMB), factor]
@@ -137,5 +154,5 @@ function readable({ work, batch, ours, peers, ratio: ratios, torch, load: before
     );
   }
   const header = ["", "median ms", "min ms", "peak MB", "of our time"];
-  return `${work}: ${WORK_NAMES[work]}, ${batch} images (load ${before})\n${table(header, rows)}\n`;
+  return `${work}: ${WORK_NAMES[work]}, ${batch} ${batch === 1 ? "image" : "images"}, ${threads} ${threads === 1 ? "thread" : "threads"} (load ${before})\n${table(header, rows)}\n`;
 }

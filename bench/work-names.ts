@@ -5,7 +5,12 @@ export const WORK_NAMES = {
   "supernet-step": "forward and backward of the supernet",
   "first-order-step": "first-order search step: alphas, then weights",
   "second-order-step": "second-order search step: alphas, then weights",
+  "pc-darts-step":
+    "forward and backward of the supernet of PC-DARTS: a quarter of the channels, edge weights",
+  "gdas-step": "forward and backward of the supernet of GDAS: one sampled operation an edge",
   "evaluation-step": "training step of DARTS_V2 with auxiliary head and drop-path",
+  "inference-1": "DARTS_V2 in evaluation, one image",
+  "inference-128": "DARTS_V2 in evaluation, a batch",
 } as const;
 export type WorkName = keyof typeof WORK_NAMES;
 
@@ -16,7 +21,14 @@ export interface Size {
   readonly cells?: number;
 }
 
-/** The published batch of a work. */
+/** The published batch of a work; of an inference the one that it is named for. */
 export function publishedBatch(work: WorkName): number {
-  return work === "evaluation-step" ? 96 : 64;
+  return BATCHES[work] ?? 64;
 }
+
+const BATCHES: { readonly [work in WorkName]?: number } = {
+  "pc-darts-step": 256,
+  "evaluation-step": 96,
+  "inference-1": 1,
+  "inference-128": 128,
+};

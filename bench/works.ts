@@ -9,13 +9,18 @@ import { clipGradNorm } from "../src/optim/clip.ts";
 import { SGD } from "../src/optim/sgd.ts";
 import { createGenerator } from "../src/random/generator.ts";
 import { batchLoss } from "../src/search/batch-loss.ts";
+import { concreteSample, straightThrough } from "../src/search/concrete.ts";
 import { createDarts } from "../src/search/darts.ts";
 import type { SearchMethod } from "../src/search/method.ts";
 import { Network } from "../src/space/network.ts";
+import { partialEdges } from "../src/space/partial-channels.ts";
 import { DARTS_PRIMITIVES } from "../src/space/primitives.ts";
-import { Supernet } from "../src/space/supernet.ts";
-import { grad } from "../src/tensor/autograd.ts";
-import type { Size, WorkName } from "./work-names.ts";
+import { type CellMixture, type Mixture, Supernet, type SupernetOptions } from "../src/space/supernet.ts";
+import { aten } from "../src/tensor/aten.ts";
+import { grad, noGrad } from "../src/tensor/autograd.ts";
+import { scope } from "../src/tensor/scope.ts";
+import { cat, Parameter, randn, type Tensor, tensor } from "../src/tensor/tensor.ts";
+import { publishedBatch, type Size, type WorkName } from "./work-names.ts";
 
 /** One step; returns a number that depends on all of it. Tensors that it makes are its caller's to free. */
 export type Step = () => number;
@@ -25,6 +30,13 @@ const GRAD_CLIP = 5;
 /** Half-way through a training with the published 0.2. */
 const DROP_PATH = 0.1;
 const AUXILIARY_WEIGHT = 0.4;
+/** K of PC-DARTS on CIFAR-10. */
+const SHARE = 4;
+/** Edges of a cell of four nodes, and those into each of them. */
+const EDGES = 14;
+const EDGES_INTO = [2, 3, 4, 5];
+/** GDAS' temperature at the beginning of its search. */
+const TEMPERATURE = 10;
 const WEIGHT_OPTIMIZER = { learningRate: 0.025, momentum: 0.9, weightDecay: 3e-4 };
 const ARCH_OPTIMIZER = { learningRate: 3e-4, betas: [0.5, 0.999], weightDecay: 1e-3 } as const;
 
@@ -33,16 +45,78 @@ export const WORKS: Record<WorkName, (size: Size) => Step> = {
   "supernet-step": supernetStep,
   "first-order-step": (size) => searchStep(size, "first"),
   "second-order-step": (size) => searchStep(size, "second"),
+  "pc-darts-step": pcDartsStep,
+  "gdas-step": gdasStep,
   "evaluation-step": evaluationStep,
+  "inference-1": (size) => inference({ batch: publishedBatch("inference-1"), ...size }),
+  "inference-128": (size) => inference({ batch: publishedBatch("inference-128"), ...size }),
 };
 
 /** Forward and backward; gradients of weights and alphas. */
 function supernetStep(size: Size): Step {
   const { method, supernet } = createSearch(size, "first");
-  const batch = fixedBatch(size.batch ?? 64, 1);
-  const inputs = [...supernet.parameters(), ...method.alphas.values()];
+  return mixedStep(supernet, size.batch ?? 64, [...method.alphas.values()], () =>
+    method.mixture("weights", 0),
+  );
+}
+
+/** The same where the operations see a quarter of the channels, and betas weigh the edges. */
+function pcDartsStep(size: Size): Step {
+  const supernet = createSupernet(size, { createEdge: partialEdges(SHARE) });
+  const alphas = [
+    createLogits([EDGES, DARTS_PRIMITIVES.length]),
+    createLogits([EDGES, DARTS_PRIMITIVES.length]),
+  ];
+  const betas = [createLogits([EDGES]), createLogits([EDGES])];
+  const cell = (i: number): CellMixture => ({
+    operations: alphas[i]!.softmax(1),
+    edges: cat(
+      aten.split_with_sizes.default(betas[i]!, EDGES_INTO).map((into) => into.softmax(0)),
+      0,
+    ),
+  });
+  const batch = size.batch ?? publishedBatch("pc-darts-step");
+  return mixedStep(supernet, batch, [...alphas, ...betas], () => ({ normal: cell(0), reduce: cell(1) }));
+}
+
+/** The same where each edge computes one operation, chosen by noise that takes turns: eight steps have all on every edge. */
+function gdasStep(size: Size): Step {
+  const supernet = createSupernet(size);
+  const alphas = [
+    createLogits([EDGES, DARTS_PRIMITIVES.length]),
+    createLogits([EDGES, DARTS_PRIMITIVES.length]),
+  ];
+  let turn = 0;
+  const cell = (i: number): CellMixture => {
+    const chosen = Array.from(
+      { length: EDGES },
+      (_, edge) => (5 * edge + 3 * i + turn) % DARTS_PRIMITIVES.length,
+    );
+    const noise = tensor(
+      chosen.flatMap((best) => DARTS_PRIMITIVES.map((_, k) => (k === best ? 5 : 0))),
+      [EDGES, DARTS_PRIMITIVES.length],
+    );
+    const soft = concreteSample(aten.log_softmax.int(alphas[i]!, 1), noise, TEMPERATURE);
+    return { operations: straightThrough(soft), active: chosen.map((best) => [best]) };
+  };
+  return mixedStep(supernet, size.batch ?? 64, alphas, () => {
+    const mixture = { normal: cell(0), reduce: cell(1) };
+    turn++;
+    return mixture;
+  });
+}
+
+/** Forward and backward of a supernet; gradients of its weights and of the architecture. */
+function mixedStep(
+  supernet: Supernet,
+  batch: number,
+  architecture: readonly Parameter[],
+  mixture: () => Mixture,
+): Step {
+  const { images, labels } = fixedBatch(batch, 1);
+  const inputs: Tensor[] = [...supernet.parameters(), ...architecture];
   return () => {
-    const loss = crossEntropy(supernet.forward(batch.images, method.mixture("weights", 0)), batch.labels);
+    const loss = crossEntropy(supernet.forward(images, mixture()), labels);
     const gradients = grad([loss], inputs);
     return loss.item() + gradients.at(-1)!.sum().item();
   };
@@ -76,17 +150,8 @@ function searchStep(size: Size, order: "first" | "second"): Step {
 }
 
 /** A training step of DARTS_V2 with auxiliary head and drop-path, as training.ts makes it. */
-function evaluationStep({ batch = 96, channels = 36, cells = 20 }: Size): Step {
-  const network = new Network({
-    genotype: findGenotype("DARTS_V2"),
-    channels,
-    cells,
-    classes: 10,
-    imageChannels: 3,
-    imageSize: 32,
-    stem: "cifar",
-    auxiliary: true,
-  });
+function evaluationStep({ batch = 96, ...size }: Size): Step {
+  const network = createNetwork(size);
   const { images, labels } = fixedBatch(batch, 1);
   const optimizer = new SGD(network.parameters(), WEIGHT_OPTIMIZER);
   return () => {
@@ -99,32 +164,60 @@ function evaluationStep({ batch = 96, channels = 36, cells = 20 }: Size): Step {
   };
 }
 
-function createSearch(
-  { channels = 16, cells = 8 }: Size,
-  order: "first" | "second",
-): { method: SearchMethod; supernet: Supernet } {
-  const space = { nodes: 4, primitives: DARTS_PRIMITIVES };
-  const random = createGenerator(0);
-  const shape = { channels, cells, imageSize: [32, 32] as const };
+/** Logits of a batch by DARTS_V2 with running statistics, without gradients. */
+function inference({ batch = 1, ...size }: Size): Step {
+  const network = createNetwork(size).eval();
+  const { images } = fixedBatch(batch, 1);
+  return () => noGrad(() => network.forward(images, { probability: 0 }).logits.sum().item());
+}
+
+function createNetwork({ channels = 36, cells = 20 }: Size): Network {
+  return new Network({
+    genotype: findGenotype("DARTS_V2"),
+    channels,
+    cells,
+    classes: 10,
+    imageChannels: 3,
+    imageSize: 32,
+    stem: "cifar",
+    auxiliary: true,
+  });
+}
+
+/** Architecture parameters near zero. */
+function createLogits(shape: readonly number[]): Parameter {
+  return scope(() => new Parameter(randn(shape).mul(1e-3)));
+}
+
+function createSearch(size: Size, order: "first" | "second"): { method: SearchMethod; supernet: Supernet } {
+  const shape = { channels: size.channels ?? 16, cells: size.cells ?? 8, imageSize: [32, 32] as const };
   const method = createDarts({
-    ...space,
+    nodes: 4,
+    primitives: DARTS_PRIMITIVES,
     ...shape,
     epochs: 50,
     order,
     archFromEpoch: 0,
     device: DEVICE,
-    random,
+    random: createGenerator(0),
   });
-  const supernet = new Supernet({
-    ...space,
+  return { method, supernet: createSupernet(size, { createEdge: method.createEdge }) };
+}
+
+function createSupernet(
+  { channels = 16, cells = 8 }: Size,
+  { createEdge }: Pick<SupernetOptions, "createEdge"> = {},
+): Supernet {
+  return new Supernet({
+    nodes: 4,
+    primitives: DARTS_PRIMITIVES,
     channels,
     cells,
     stemMultiplier: 3,
     imageChannels: 3,
     classes: 10,
-    createEdge: method.createEdge,
+    createEdge,
   });
-  return { method, supernet };
 }
 
 /** Random images of CIFAR-10's shape with unit variance, on their way into a tensor like any real batch. */

@@ -1,6 +1,7 @@
 """The PyTorch side of `npm run bench`: one JSON request a line on stdin, one JSON answer a line on stdout.
 
-{"work": "supernet-step" | "first-order-step" | "second-order-step" | "evaluation-step",
+{"work": "supernet-step" | "first-order-step" | "second-order-step" | "pc-darts-step" | "gdas-step" |
+         "evaluation-step" | "inference-1" | "inference-128",
  "format": "default" | "channels_last", "threads": 2, "batch": 64, "channels": 16, "cells": 8}
     -> {"ms": ..., "peakMB": ...}     one step; the first request of a kind also builds, outside the time
 {"work": "call", "n": 100000} -> {"ns": {"add": {"1": ..., "4x4": ...}, "relu": ...}}     one call on small tensors
@@ -30,6 +31,8 @@ from reference import DARTS_V2, DropPath, NetworkCIFAR, Supernet, evaluation_los
 
 FORMATS = {"default": torch.contiguous_format, "channels_last": torch.channels_last}
 DROP_PATH_PROB = 0.2 * 0.5  # half-way through the training
+SHARE = 4  # K of PC-DARTS on CIFAR-10
+TEMPERATURE = 10.0  # GDAS' at the beginning of its search
 
 Step = Callable[[], float]
 
@@ -40,21 +43,49 @@ def images_and_labels(batch: int, memory_format: torch.memory_format, seed: int)
     return images, torch.randint(10, (batch,), generator=generator)
 
 
-def search_of(request: dict, memory_format: torch.memory_format) -> Search:
-    net = Supernet(channels=request.get("channels", 16), cells=request.get("cells", 8))
-    alphas = [(1e-3 * torch.randn(net.alpha_shape)).requires_grad_() for _ in range(2)]
-    return Search(net.to(memory_format=memory_format).train(), alphas)
+def search_of(request: dict, memory_format: torch.memory_format, share=1) -> Search:
+    """With partial channels (`share` > 1) betas follow the alphas."""
+    net = Supernet(channels=request.get("channels", 16), cells=request.get("cells", 8), share=share)
+    shapes = [net.alpha_shape] * 2 + ([net.alpha_shape[:1]] * 2 if share > 1 else [])
+    architecture = [(1e-3 * torch.randn(shape)).requires_grad_() for shape in shapes]
+    return Search(net.to(memory_format=memory_format).train(), architecture)
 
 
 def supernet_step(request: dict, memory_format: torch.memory_format) -> Step:
-    """Forward and backward; gradients of weights and alphas."""
-    search = search_of(request, memory_format)
-    images, labels = images_and_labels(request.get("batch", 64), memory_format, 1)
+    """Forward and backward; gradients of weights, alphas and, in PC-DARTS, betas."""
+    partial = request["work"] == "pc-darts-step"
+    search = search_of(request, memory_format, SHARE if partial else 1)
+    images, labels = images_and_labels(request.get("batch", 256 if partial else 64), memory_format, 1)
     inputs = [*search.net.parameters(), *search.alphas]
 
     def step() -> float:
         loss = F.cross_entropy(search.net(images, *search.alphas), labels)
         grads = torch.autograd.grad(loss, inputs)
+        return loss.item() + grads[-1].sum().item()
+
+    return step
+
+
+def gdas_step(request: dict, memory_format: torch.memory_format) -> Step:
+    """One operation an edge, chosen by noise that takes turns: eight steps have all on every edge."""
+    search = search_of(request, memory_format)
+    images, labels = images_and_labels(request.get("batch", 64), memory_format, 1)
+    inputs = [*search.net.parameters(), *search.alphas]
+    edges, operations = search.net.alpha_shape
+    turn = 0
+
+    def sample(i: int) -> tuple:
+        chosen = [(5 * edge + 3 * i + turn) % operations for edge in range(edges)]
+        one_hot = F.one_hot(torch.tensor(chosen), operations).float()
+        soft = ((search.alphas[i].log_softmax(-1) + 5 * one_hot) / TEMPERATURE).softmax(-1)
+        return one_hot - soft.detach() + soft, None, chosen
+
+    def step() -> float:
+        nonlocal turn
+        loss = F.cross_entropy(search.net.mixed(images, sample(0), sample(1)), labels)
+        turn += 1
+        # Operations that were not chosen have no gradient.
+        grads = torch.autograd.grad(loss, inputs, allow_unused=True)
         return loss.item() + grads[-1].sum().item()
 
     return step
@@ -92,11 +123,29 @@ def evaluation_step(request: dict, memory_format: torch.memory_format) -> Step:
     return step
 
 
+def inference(request: dict, memory_format: torch.memory_format) -> Step:
+    """DARTS_V2 with running statistics, without gradients."""
+    net = NetworkCIFAR(DARTS_V2, request.get("channels", 36), request.get("cells", 20))
+    net.to(memory_format=memory_format).eval()
+    batch = request.get("batch", int(request["work"].split("-")[1]))
+    images, _ = images_and_labels(batch, memory_format, 1)
+
+    def step() -> float:
+        with torch.inference_mode():
+            return net(images)[0].sum().item()
+
+    return step
+
+
 WORKS = {
     "supernet-step": supernet_step,
     "first-order-step": search_step,
     "second-order-step": search_step,
+    "pc-darts-step": supernet_step,
+    "gdas-step": gdas_step,
     "evaluation-step": evaluation_step,
+    "inference-1": inference,
+    "inference-128": inference,
 }
 
 

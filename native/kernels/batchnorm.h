@@ -1,71 +1,71 @@
-// Batch normalisation without scale and shift: statistics from sums, running statistics, and backward as an affine map.
+// Batch normalisation: its parameters in forward, and backward as an affine map.
 #pragma once
 
-#include "placement.h"
+#include "context.h"
 
 DARTS_BEGIN
 
-// Adds up one slot of the images' partial sums, in the images' order and in double: the same for any number of threads.
-inline void total(const Cell& cell, int slot, double* sums) {
-  for (size_t c = 0; c < cell.channels; c++) sums[c] = 0;
-  for (int n = 0; n < cell.plan->images; n++) {
-    const float* partial = cell.partial(n, slot);
-    for (size_t c = 0; c < cell.channels; c++) sums[c] += partial[c];
-  }
-}
-
-// Mean and variance of the batch from each image's Σ(y - shift), Σ(y - shift)² and shift, in `slot` and the next two.
-inline void moments(const Cell& cell, int slot, double* mean, double* variance) {
-  const double pixels = cell.nodeSize.pixels(), count = cell.statisticsCount();
-  for (size_t c = 0; c < cell.channels; c++) mean[c] = variance[c] = 0;
-  for (int n = 0; n < cell.plan->images; n++) {
-    const float *sum = cell.partial(n, slot), *shift = cell.partial(n, slot + 2);
-    for (size_t c = 0; c < cell.channels; c++) mean[c] += (sum[c] + pixels * shift[c]) / count;
-  }
-  for (int n = 0; n < cell.plan->images; n++) {
-    const float *sum = cell.partial(n, slot), *square = cell.partial(n, slot + 1), *shift = cell.partial(n, slot + 2);
-    for (size_t c = 0; c < cell.channels; c++) {
-      const double d = shift[c] - mean[c];
-      variance[c] += (square[c] + 2 * d * sum[c] + pixels * d * d) / count;
-    }
-  }
-}
-
-// Mean and 1/√(variance + ε) of the batch, from the sums in `slot` and the next two; in evaluation the
-// running statistics'. In training these move by `momentum` towards the batch's (unbiased variance, as PyTorch has it).
-inline void finishNorm(const Cell& cell, int slot, float* const* statistics, int index, float* mean, float* rstd) {
+// Fills in a normalisation. In training its statistics are the batch's, from the sums in `slot` and the next two, and the
+// running ones move by `momentum` towards them (unbiased variance, as PyTorch has it); in evaluation they are the running
+// ones. Without a normalisation values pass as they are.
+inline void finishNorm(const Cell& cell, NormPlan norm, const Partials& partials, int slot, const BatchNorm& to) {
   const Plan& plan = *cell.plan;
-  float *runningMean = statistics[index], *runningVariance = statistics[index + 1];
-  const double count = cell.statisticsCount();
-  double *batchMean = cell.sums, *batchVariance = cell.sums + cell.channels;
-  if (plan.training) moments(cell, slot, batchMean, batchVariance);
-  for (int c = 0; c < static_cast<int>(cell.channels); c++) {
-    double m = 0, v = 0;
-    if (c >= plan.channels) {
-      // An unused lane: zeros in, zeros out.
-    } else if (plan.training) {
-      m = batchMean[c];
-      v = batchVariance[c] > 0 ? batchVariance[c] : 0;
-      runningMean[c] = static_cast<float>((1 - plan.momentum) * runningMean[c] + plan.momentum * m);
-      runningVariance[c] = static_cast<float>((1 - plan.momentum) * runningVariance[c] + plan.momentum * v * count / (count - 1));
-    } else {
-      m = runningMean[c];
-      v = runningVariance[c];
+  const Fold& fold = partials.fold;
+  float* runningMean = norm.statistics < 0 ? nullptr : cell.statistics[norm.statistics];
+  float* runningVariance = norm.statistics < 0 ? nullptr : cell.statistics[norm.statistics + 1];
+  const double count = partials.count();
+  double *batchMean = cell.sums, *batchVariance = cell.sums + fold.lanes();
+  if (plan.training && runningMean) moments(partials, slot, batchMean, batchVariance);
+  for (int c = 0; c < static_cast<int>(fold.lanes()); c++) {
+    // An unused lane: zeros in, zeros out.
+    const bool used = c < fold.channels;
+    double mean = 0, rstd = used ? 1 : 0;
+    if (used && runningMean) {
+      double variance = runningVariance[c];
+      mean = runningMean[c];
+      if (plan.training) {
+        mean = batchMean[c];
+        variance = batchVariance[c] > 0 ? batchVariance[c] : 0;
+        runningMean[c] = static_cast<float>((1 - plan.momentum) * runningMean[c] + plan.momentum * mean);
+        runningVariance[c] = static_cast<float>((1 - plan.momentum) * runningVariance[c] + plan.momentum * variance * count / (count - 1));
+      }
+      rstd = 1 / std::sqrt(variance + plan.eps);
     }
-    mean[c] = static_cast<float>(m);
-    rstd[c] = static_cast<float>(1 / std::sqrt(v + plan.eps));
+    const double gamma = used && norm.scale >= 0 ? cell.weights[norm.scale][c] : 1;
+    const double beta = used && norm.scale >= 0 ? cell.weights[norm.scale + 1][c] : 0;
+    to.mean[c] = static_cast<float>(mean);
+    to.rstd[c] = static_cast<float>(rstd);
+    to.gamma[c] = static_cast<float>(gamma);
+    to.beta[c] = static_cast<float>(beta);
+    to.scale[c] = static_cast<float>(gamma * rstd);
+    // From the rounded scale: where a value is the mean, what is left is the shift.
+    to.shift[c] = static_cast<float>(beta - mean * to.scale[c]);
   }
+  float* const all[] = {to.mean, to.rstd, to.gamma, to.beta, to.scale, to.shift};
+  for (float* values : all) toAllGroups(fold, values);
 }
 
-struct Affine { double a, b, k, weightGradient; };
+struct Affine { double a, b, k; };
 
-// Backward of w·(y - mean)·rstd for one channel, from sumD = ΣD and centered = ΣD·(y - mean), D the gradient of the
-// output: dy = a·D + b·y + k, and rstd·centered is the channel's part in the gradient of w.
-DARTS_INLINE Affine normBackward(const Cell& cell, double sumD, double centered, double w, double mean, double rstd) {
-  const double g = rstd * centered, a = w * rstd;
-  if (!cell.plan->training) return {a, 0, 0, g};  // the statistics are constants
-  const double count = cell.statisticsCount(), b = -a * rstd * g / count;
-  return {a, b, -a * sumD / count - b * mean, g};
+// Backward of w·(scale·y + shift) for one channel, from sumD = ΣD and centered = ΣD·(y - mean), D the gradient of the
+// output: dy = a·D + b·(y - mean) + k. Centred, because b·y alone would swallow dy where the mean is much larger than the
+// deviation.
+DARTS_INLINE Affine normBackward(const Cell& cell, const BatchNorm& norm, size_t channel, double sumD, double centered,
+    double w) {
+  const double rstd = norm.rstd[channel], a = w * norm.scale[channel];
+  if (!cell.plan->training) return {a, 0, 0};  // the statistics are constants
+  const double count = cell.partials.count(), b = -a * rstd * rstd * centered / count;
+  return {a, b, -a * sumD / count};
+}
+
+// The gradients of scale and shift, where there are any and they are wanted.
+inline void affineGradients(const Cell& cell, NormPlan norm, const BatchNorm& values, const double* sumD,
+    const double* centered, double w, float* const* gradients) {
+  if (norm.scale < 0 || !cell.wantsWeights) return;
+  for (int c = 0; c < cell.plan->channels; c++) {
+    gradients[norm.scale][c] = static_cast<float>(w * values.rstd[c] * centered[c]);
+    gradients[norm.scale + 1][c] = static_cast<float>(w * sumD[c]);
+  }
 }
 
 DARTS_END

@@ -11,76 +11,131 @@ namespace darts::kernels {
 
 constexpr int kMaxNodes = 10;
 constexpr int kMaxStates = kMaxNodes + 2;
-constexpr int kMaxEdges = kMaxNodes * (kMaxNodes + 3) / 2;
+constexpr int kMaxEdges = 128;
 
-// The candidate operations, by their place in the published order.
-enum Operation { kNone, kMaxPool, kAvgPool, kSkip, kSep3, kSep5, kDil3, kDil5, kOperations };
+// The operations: the eight candidates of DARTS in the published order, then those of other genotypes.
+enum Operation { kNone, kMaxPool, kAvgPool, kSkip, kSep3, kSep5, kDil3, kDil5, kSep7, kOperations };
 
-// The batch normalisations of an edge. The first six are "units": ReLU → depthwise → pointwise → normalisation.
-// Units 0–3 read the edge's input, units 4 and 5 are the second halves of units 0 and 1.
-enum Norm { kSep3First, kSep5First, kDil3Unit, kDil5Unit, kSep3Second, kSep5Second, kUnits,
+// The batch normalisations of an edge. Those before kUnits are "units": ReLU → depthwise → pointwise → normalisation.
+// The units before kSep3Second read the edge's input, the others are the second halves of the separable convolutions.
+enum Norm { kSep3First, kSep5First, kSep7First, kDil3Unit, kDil5Unit, kSep3Second, kSep5Second, kSep7Second, kUnits,
             kReduceNorm = kUnits, kMaxNorm, kAvgNorm, kNorms };
+
+// Separable convolutions: unit q < kSeparables is a first half, unit kSep3Second + q its second.
+constexpr int kSeparables = 3;
+
+// The operation that a normalisation is part of.
+constexpr Operation kOperationOf[kNorms] = {kSep3, kSep5, kSep7, kDil3, kDil5, kSep3, kSep5, kSep7, kSkip, kMaxPool, kAvgPool};
+
+// Where a normalisation's tensors are; -1: it has none.
+struct NormPlan {
+  int statistics;           // index of the running mean; variance and counter follow; -1: values pass as they are (poolings)
+  int scale;                // index of the scale among the weights; the shift follows
+};
 
 // An edge of the cell; -1 stands for "not there" everywhere.
 struct EdgePlan {
-  int source;              // state it reads
-  int target;              // state it adds to
+  int source;               // state it reads
+  int target;               // state it adds to
   int stride;
-  int column[kOperations]; // column of the mixture's weights; -1 where the operation is not evaluated
-  int weight[kNorms];      // index of the first of the two weights of a unit, or of the factorized reduction
-  int norm[kNorms];        // index of the running mean; the running variance and the counter follow
+  bool on[kOperations];     // whether the operation is there and evaluated
+  int mixture[kOperations]; // index of its weight in the mixture; without one it counts once
+  int weight[kNorms];       // index of the first of the two weights of a unit, or of the factorized reduction
+  NormPlan norm[kNorms];
 };
 
-// A cell: states 0 and 1 are its inputs, each node sums its edges from all states before it.
+// How an input becomes a state: it is one already, by ReLU → 1×1 convolution → normalisation, or by a factorized reduction.
+enum Preprocess { kAsItIs, kPointwise, kReduce, kPreprocesses };
+
+// An input: `parts` times `channels` channels, each part in whole blocks.
+struct InputPlan {
+  int preprocess;
+  int parts, channels;
+  int height, width;
+  int weight;              // index of the convolution's weight, or of the first of two
+  NormPlan norm;
+  bool on() const { return preprocess != kAsItIs; }
+};
+
+// A cell: states 0 and 1 come from its inputs; each node starts from what is given, or zero, and sums its edges.
 struct Plan {
-  int images, channels;
+  int images;
+  int channels;            // that the operations see: the first of `groups` groups of a state's channels
+  int groups;              // 1: all of them
+  int stateChannels;       // groups · channels
   int inHeight, inWidth;   // of states 0 and 1
   int height, width;       // of the nodes: half of it, rounded up, in a reduction cell
-  int nodes, states, edges, columns;
+  int nodes, states, edges;
+  int mixture;             // weights in the mixture
   bool reduction;
   bool training;           // batch statistics, and the running ones are updated; else the running ones are used
+  bool paths;              // whether the edges' outputs are scaled image by image (drop-path), except skip connections
   double eps, momentum;
+  InputPlan input[2];
+  bool given[kMaxStates];  // nodes that do not start from zero
+  int outputs, output[kMaxNodes];  // states that are put out, in this order
   EdgePlan edge[kMaxEdges];
 };
 
-// Where images lie in memory: element strides; the rows are dense.
+// Where images lie in memory: element strides. Pixels are dense if their channels are not, and the other way round.
 struct Images {
   float* data;
-  int64_t image, channel, pixel;
+  int64_t image, channel;
 };
+
+// Images in both layouts: see blocks.h.
+struct Conversion {
+  Images images;           // read only on the way to blocks
+  float* blocks;           // read only on the way back
+  int count, parts, channels, pixels;
+  int threads;
+};
+
+// All images below are in blocks, aligned to a register.
 
 struct ForwardCall {
   const Plan* plan;
   int threads;
-  Images inputs[2];        // read only
-  Images output;           // nodes · channels
-  const float* mixture;    // [edges, columns]
+  const float* inputs[2];
+  const float* given[kMaxStates];  // by state, for those that are given
+  float* output;           // the states that are put out are its parts
+  const float* mixture;
+  const float* bypass;     // [edges]: weights of what passes the operations by, where there are groups
+  const float* paths;      // [edges, images]
   const float* const* weights;
   float* const* statistics;  // running mean, running variance, (counter: not touched here)
+  bool keep;               // for backward
   float* arena;            // what backward needs, arenaFloats() long
-  float* scratch;          // what it does not, scratchFloats() long
+  float* scratch;          // what it does not, forwardFloats() long
 };
 
 struct BackwardCall {
   const Plan* plan;
   int threads;
-  Images outputGradient;   // read only
-  bool wantsInputs, wantsWeights;  // an alpha step needs no gradients of weights: half of the work
-  Images inputGradients[2];
-  float* mixtureGradient;  // [edges, columns]
+  const float* inputs[2];
+  const float* output;     // as forward made it
+  const float* outputGradient;
+  bool wantsWeights;       // an alpha step needs no gradients of weights: half of the work
+  float* inputGradients[2];  // or null, where nobody wants them
+  float* givenGradients[kMaxStates];
+  float* mixtureGradient;  // zeros before
+  float* bypassGradient;   // [edges]
   float* const* weightGradients;  // of operations that are evaluated
   float* arena;
-  float* scratch;
+  float* scratch;          // backwardFloats() long
 };
 
 // One build of the kernels.
 struct Kernels {
   const char* name;
   int lanes;               // channels in a block: a last block that is not full wastes its other lanes
-  size_t (*arenaFloats)(const Plan&);
-  size_t (*scratchFloats)(const Plan&, int threads, bool backward);
+  size_t (*arenaFloats)(const Plan&, bool keep);
+  size_t (*forwardFloats)(const Plan&, int threads, bool keep);
+  size_t (*backwardFloats)(const Plan&, int threads);
   void (*forward)(const ForwardCall&);
   void (*backward)(const BackwardCall&);
+  void (*toBlocks)(const Conversion&);
+  void (*fromBlocks)(const Conversion&);
 };
 
 namespace avx512 { extern const Kernels kernels; }

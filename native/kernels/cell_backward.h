@@ -11,53 +11,101 @@
 DARTS_BEGIN
 
 // Slots of the partial sums in phase D: ΣD, then one for each term in the order that `edgeTerms` lists them;
-// in phase E: Σdz and Σdz·z of each separable convolution.
+// in phase E: Σdz and what goes with the value before the normalisation, of each separable convolution.
+// The terms are an edge's operations, as norms, whose gradients need sums: those with a normalisation or a weight.
 inline int edgeTerms(const Edge& edge, int* norms) {
   int count = 0;
   for (int u : kOutputNorms)
     if (edge.convolution[u].on) norms[count++] = u;
-  for (int q = 0; q < 2; q++)
-    if (edge.pooling[q].on) norms[count++] = kMaxNorm + q;
+  for (int q = 0; q < 2; q++) {
+    const int norm = kMaxNorm + q;
+    if (edge.pooling[q].on && (edge.plan->norm[norm].statistics >= 0 || edge.plan->mixture[kOperationOf[norm]] >= 0)) norms[count++] = norm;
+  }
   return count;
+}
+
+inline bool weighsSkip(const Edge& edge) { return edge.skips() && edge.plan->mixture[kSkip] >= 0; }
+
+inline void edgeDots(Cell& cell, const Outgoing& out, int i, int n, int b, int y, const Scratch& s) {
+  const Edge& edge = cell.edges[out.list[i]];
+  const Size node = cell.nodeSize;
+  const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
+  int norms[Terms::kMost];
+  const int count = edgeTerms(edge, norms);
+  Terms terms;
+  for (int t = 0; t < count; t++) {
+    const int norm = norms[t];
+    if (norm == kMaxNorm) terms.add(s.pooledMax, load(edge.pooling[0].mean + b * L));
+    else if (norm == kAvgNorm) terms.add(s.pooledMean, load(edge.pooling[1].mean + b * L));
+    else terms.add(image(cell, edge.convolution[norm].y, node, n) + at, load(edge.convolution[norm].mean + b * L));
+  }
+  if (weighsSkip(edge)) terms.add(image(cell, cell.states[out.state], cell.sizeOf(out.state), n) + at, zero());
+  if (terms.count == 0) return;
+  const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
+  float* dots = cell.partial(n, kSlotsOfEdge * i) + b * L;
+  withCount(terms.count, [&](auto terms_) DARTS_LAMBDA { dotRow<decltype(terms_)::value>(terms, d, node.width, dots,
+      cell.channels); });
 }
 
 inline void gradientSums(Cell& cell, const Outgoing& out) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
+  bool pools = false, any = false;
+  for (int i = 0; i < out.count; i++) {
+    int norms[Terms::kMost];
+    const Edge& edge = cell.edges[out.list[i]];
+    const int count = edgeTerms(edge, norms);
+    pools = pools || (count > 0 && norms[count - 1] >= kMaxNorm);
+    any = any || count > 0 || weighsSkip(edge);
+  }
+  if (!any && cell.plan->groups == 1) return;  // so there are no convolutions either
   overImages(cell, [&](int n, int chunk, Scratch& s, bool first) {
     if (first && cell.wantsWeights) std::memset(cell.weightGradients + chunk * cell.chunkFloats, 0,
         cell.chunkFloats * sizeof(float));
     zeroPartials(cell, n);
+    bypassSums(cell, out.state, out.list, out.count, n);
     const float* x = image(cell, cell.states[out.state], size, n);
-    for (int b = 0; b < cell.blocks; b++) {
+    for (int b = 0; b < cell.blocks; b++)
       for (int y = 0; y < node.height; y++) {
-        if (out.pools) poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax,
-            s.pooledMean);
-        const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
-        for (int i = 0; i < out.count; i++) {
-          const Edge& edge = cell.edges[out.list[i]];
-          int norms[Terms::kMost];
-          const int count = edgeTerms(edge, norms);
-          Terms terms;
-          for (int t = 0; t < count; t++) {
-            const int norm = norms[t];
-            if (norm == kMaxNorm) terms.add(s.pooledMax, load(edge.pooling[0].mean + b * L));
-            else if (norm == kAvgNorm) terms.add(s.pooledMean, load(edge.pooling[1].mean + b * L));
-            else terms.add(image(cell, edge.convolution[norm].y, node, n) + at,
-                load(edge.convolution[norm].mean + b * L));
-          }
-          if (edge.skips()) terms.add(x + at, zero());
-          const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
-          float* dots = cell.partial(n, kSlotsOfEdge * i) + b * L;
-          withCount(terms.count, [&](auto terms_) DARTS_LAMBDA { dotRow<decltype(terms_)::value>(terms, d, node.width,
-              dots, cell.channels); });
-        }
+        if (pools) poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
+        for (int i = 0; i < out.count; i++) edgeDots(cell, out, i, n, b, y, s);
       }
-    }
   });
 }
 
-// From the sums of phase D: the gradients of the mixture, and how the normalisations' gradients depend on D.
-inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const float* mixture, float* mixtureGradient) {
+// Adds up Σ a·b over the cell's own channels.
+inline double dotChannels(const Cell& cell, const float* a, const double* b) {
+  double sum = 0;
+  for (int c = 0; c < cell.plan->channels; c++) sum += a[c] * b[c];
+  return sum;
+}
+
+// What a normalisation that an edge ends with makes of the sums of phase D: how its gradient depends on D, and the
+// gradients of its scale, shift and mixture weight.
+inline void gradientOfNorm(Cell& cell, Edge& edge, int norm, const double* sumD, const double* centered,
+    const BackwardCall& call) {
+  const int operation = kOperationOf[norm], index = edge.plan->mixture[operation];
+  const double w = cell.mixtureWeight(edge, operation);
+  const BatchNorm& values = norm >= kMaxNorm ? static_cast<BatchNorm&>(edge.pooling[norm - kMaxNorm]) : edge.convolution[norm];
+  // D·(scale·y + shift) = scale·D·(y - mean) + beta·D, where a bare pooling has scale 1 and no mean.
+  if (index >= 0) call.mixtureGradient[index] += static_cast<float>(dotChannels(cell, values.scale, centered) + dotChannels(cell, values.beta, sumD));
+  affineGradients(cell, edge.plan->norm[norm], values, sumD, centered, w, call.weightGradients);
+  for (size_t c = 0; c < cell.channels; c++) {
+    if (norm < kMaxNorm) {
+      const Convolution& v = edge.convolution[norm];
+      const Affine affine = normBackward(cell, v, c, sumD[c], centered[c], w);
+      v.a[c] = static_cast<float>(affine.a);
+      v.b[c] = static_cast<float>(affine.b);
+      v.k[c] = static_cast<float>(affine.k);
+    } else if (edge.plan->norm[norm].statistics >= 0) {
+      const Affine affine = normBackward(cell, values, c, sumD[c], centered[c], w);
+      edge.pooling[norm - kMaxNorm].a[c] = static_cast<float>(affine.a);
+      cell.poolB[norm - kMaxNorm][c] += static_cast<float>(affine.b);
+      cell.poolK[norm - kMaxNorm][c] += static_cast<float>(affine.k - affine.b * values.mean[c]);
+    }
+  }
+}
+
+inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const BackwardCall& call) {
   double *sumD = cell.sums, *centered = cell.sums + cell.channels;
   for (int q = 0; q < 2; q++) {
     std::memset(cell.poolB[q], 0, cell.channels * sizeof(float));
@@ -65,56 +113,56 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const float* mixtu
   }
   for (int i = 0; i < out.count; i++) {
     Edge& edge = cell.edges[out.list[i]];
-    float* gradient = mixtureGradient + static_cast<size_t>(out.list[i]) * cell.plan->columns;
+    const float* paths = cell.pathsOf(edge);
     int norms[Terms::kMost];
     const int count = edgeTerms(edge, norms);
-    total(cell, kSlotsOfEdge * i, sumD);
+    if (count > 0) total(cell.partials, kSlotsOfEdge * i, paths, sumD);
     for (int t = 0; t < count; t++) {
-      const int norm = norms[t], operation = kOperationOf[norm];
-      const double w = mixtureWeight(cell, edge, operation, mixture);
-      total(cell, kSlotsOfEdge * i + 1 + t, centered);
-      double sum = 0;
-      for (size_t c = 0; c < cell.channels; c++) {
-        if (norm >= kMaxNorm) {
-          const Pooling& p = edge.pooling[norm - kMaxNorm];
-          const Affine affine = normBackward(cell, sumD[c], centered[c], w, p.mean[c], p.rstd[c]);
-          p.a[c] = static_cast<float>(affine.a);
-          cell.poolB[norm - kMaxNorm][c] += static_cast<float>(affine.b);
-          cell.poolK[norm - kMaxNorm][c] += static_cast<float>(affine.k);
-          sum += affine.weightGradient;
-        } else {
-          const Convolution& v = edge.convolution[norm];
-          const Affine affine = normBackward(cell, sumD[c], centered[c], w, v.mean[c], v.rstd[c]);
-          v.a[c] = static_cast<float>(affine.a);
-          v.b[c] = static_cast<float>(affine.b);
-          v.k[c] = static_cast<float>(affine.k);
-          sum += affine.weightGradient;
-        }
-      }
-      gradient[edge.plan->column[operation]] = static_cast<float>(sum);
+      total(cell.partials, kSlotsOfEdge * i + 1 + t, paths, centered);
+      gradientOfNorm(cell, edge, norms[t], sumD, centered, call);
     }
-    if (edge.skips()) {
-      total(cell, kSlotsOfEdge * i + 1 + count, centered);
+    if (weighsSkip(edge)) {
+      total(cell.partials, kSlotsOfEdge * i + 1 + count, nullptr, centered);
       double sum = 0;
-      for (size_t c = 0; c < cell.channels; c++) sum += centered[c];
-      gradient[edge.plan->column[kSkip]] = static_cast<float>(sum);
+      for (int c = 0; c < cell.plan->channels; c++) sum += centered[c];
+      call.mixtureGradient[edge.plan->mixture[kSkip]] += static_cast<float>(sum);
+    }
+    for (int q = 0; q < 2; q++) {
+      if (!edge.pooling[q].on || edge.plan->norm[kMaxNorm + q].statistics >= 0) continue;
+      const float w = cell.mixtureWeight(edge, kOperationOf[kMaxNorm + q]);
+      for (size_t c = 0; c < cell.channels; c++) edge.pooling[q].a[c] = w;
     }
   }
 }
 
-// Lets the gradient dz through where z is positive; its sums are those of the normalisation before the ReLU.
-inline void maskFirst(const Cell& cell, const float* z, float* dz, float* sums) {
+// Of the weights of the edges' bypasses, from the same phase.
+inline void gradientsOfBypass(const Cell& cell, const Outgoing& out, float* gradient) {
+  for (int i = 0; i < out.count; i++) {
+    total(cell.partials, bypassSlot(i), nullptr, cell.sums);
+    double sum = 0;
+    for (int c = 0; c < least(L, cell.plan->channels); c++) sum += cell.sums[c];
+    gradient[out.list[i]] = static_cast<float>(sum);
+  }
+}
+
+// Lets the gradient dz through where z = max(scale·y + shift, 0) is positive. Its sums are those of the normalisation
+// before the ReLU: Σdz, and Σdz·(y - mean). Without a scale z is the normalised value itself where it counts, and
+// Σdz·z spares the reading of y; a scale may be zero, so there it cannot be had from z.
+template <bool Affine>
+inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, const float* z, float* dz, float* sums) {
   const Size node = cell.nodeSize;
   for (int b = 0; b < cell.blocks; b++) {
+    const V mean = load(norm.mean + b * L);
     V sum = zero(), product = zero();
-    for (int y = 0; y < node.height; y++) {
-      const float* value = z + b * node.framedBlock() + node.framed(y, 0);
-      float* d = dz + b * node.block() + static_cast<size_t>(y) * node.width * L;
+    for (int r = 0; r < node.height; r++) {
+      const float* value = z + b * node.framedBlock() + node.framed(r, 0);
+      const size_t at = b * node.block() + static_cast<size_t>(r) * node.width * L;
       for (int i = 0; i < node.width; i++) {
-        const V v = load(value + i * L), masked = keepWhere(v > zero(), load(d + i * L));
-        store(d + i * L, masked);
+        float* d = dz + at + i * L;
+        const V v = load(value + i * L), masked = keepWhere(v > zero(), load(d));
+        store(d, masked);
         sum += masked;
-        product = fma(masked, v, product);
+        product = fma(masked, Affine ? load(y + at + i * L) - mean : v, product);
       }
     }
     store(sums + b * L, sum);
@@ -122,36 +170,41 @@ inline void maskFirst(const Cell& cell, const float* z, float* dz, float* sums) 
   }
 }
 
-inline void backwardSecond(Cell& cell, const Outgoing& out) {
+inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& call) {
   const Size node = cell.nodeSize;
   overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
     float* g = cell.weightGradients + chunk * cell.chunkFloats;
     for (int i = 0; i < out.count; i++) {
       const Edge& edge = cell.edges[out.list[i]];
-      for (int q = 0; q < 2; q++) {
+      for (int q = 0; q < kSeparables; q++) {
         const Convolution &first = edge.convolution[q], &c = edge.convolution[kSep3Second + q];
         if (!c.on) continue;
-        frameNormRelu(image(cell, first.y, node, n), first.mean, first.rstd, cell.blocks, node, s.z);
-        const float* d = image(cell, cell.gradients[edge.plan->target], node, n);
+        const float* y = image(cell, first.y, node, n);
+        frameNormRelu(y, first.scale, first.shift, cell.blocks, node, s.z);
+        const Gradient d{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
         float* dz = image(cell, edge.firstGradients[q], node, n);
         withShape(kSep3Second + q, 1, [&](auto shape) {
           unitBackward(cell, c, s.z, node, d, image(cell, c.y, node, n), g, dz, false, s, shape);
         });
-        maskFirst(cell, s.z, dz, cell.partial(n, kSlotsOfEdge * i + 2 * q));
+        float* sums = cell.partial(n, kSlotsOfEdge * i + 2 * q);
+        if (edge.plan->norm[q].scale >= 0) maskFirst<true>(cell, first, y, s.z, dz, sums);
+        else maskFirst<false>(cell, first, y, s.z, dz, sums);
       }
     }
   });
-  double *sumD = cell.sums, *sumDz = cell.sums + cell.channels;
+  double *sumD = cell.sums, *centered = cell.sums + cell.channels;
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
-    for (int q = 0; q < 2; q++) {
+    for (int q = 0; q < kSeparables; q++) {
       const Convolution& c = edge.convolution[q];
       if (!c.on) continue;
-      total(cell, kSlotsOfEdge * i + 2 * q, sumD);
-      total(cell, kSlotsOfEdge * i + 2 * q + 1, sumDz);
+      total(cell.partials, kSlotsOfEdge * i + 2 * q, nullptr, sumD);
+      total(cell.partials, kSlotsOfEdge * i + 2 * q + 1, nullptr, centered);
+      if (edge.plan->norm[q].scale < 0)
+        for (size_t k = 0; k < cell.channels; k++) centered[k] = c.rstd[k] == 0 ? 0 : centered[k] / c.rstd[k];
+      affineGradients(cell, edge.plan->norm[q], c, sumD, centered, 1, call.weightGradients);
       for (size_t k = 0; k < cell.channels; k++) {
-        // z is the normalised value itself where it counts.
-        const Affine affine = normBackward(cell, sumD[k], sumDz[k] / c.rstd[k], 1, c.mean[k], c.rstd[k]);
+        const Affine affine = normBackward(cell, c, k, sumD[k], centered[k], 1);
         c.a[k] = static_cast<float>(affine.a);
         c.b[k] = static_cast<float>(affine.b);
         c.k[k] = static_cast<float>(affine.k);
@@ -162,17 +215,18 @@ inline void backwardSecond(Cell& cell, const Outgoing& out) {
 
 // Everything below the state's ReLU, for one image.
 inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scratch& s) {
+  if (!out.convolutions) return;
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   float* g = cell.weightGradients + chunk * cell.chunkFloats;
   frameRelu(image(cell, cell.states[out.state], size, n), cell.blocks, size, s.x);
   bool add = false;
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
-    const float* nodeGradient = image(cell, cell.gradients[edge.plan->target], node, n);
-    for (int u = kSep3First; u <= kDil5Unit; u++) {
+    const Gradient nodeGradient{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
+    for (int u = 0; u < kSep3Second; u++) {
       const Convolution& c = edge.convolution[u];
       if (!c.on) continue;
-      const float* d = u <= kSep5First ? image(cell, edge.firstGradients[u], node, n) : nodeGradient;
+      const Gradient d = u < kSeparables ? Gradient{image(cell, edge.firstGradients[u], node, n), all(1)} : nodeGradient;
       withShape(u, edge.plan->stride, [&](auto shape) {
         unitBackward(cell, c, s.x, size, d, image(cell, c.y, node, n), g, s.dx, add, s, shape);
       });
@@ -184,7 +238,6 @@ inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scr
     reduceBackward(cell, reduce, s.x, nodeGradient, image(cell, reduce.y, node, n), g, s.dx, s);
     add = true;
   }
-  if (!add) return;
   float* gradient = image(cell, cell.gradients[out.state], size, n);
   for (int b = 0; b < cell.blocks; b++)
     for (int y = 0; y < size.height; y++) {
@@ -201,6 +254,7 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   const float* x = image(cell, cell.states[out.state], size, n);
   float* gradient = image(cell, cell.gradients[out.state], size, n);
+  const Mask present = firstLanes(s.lanes);
   for (int b = 0; b < cell.blocks; b++) {
     for (int y = 0; y < node.height; y++) {
       const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L,
@@ -208,7 +262,7 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
       if (out.pools) {
         poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
         for (int q = 0; q < 2; q++) {
-          const V pb = load(cell.poolB[q] + b * L), pk = load(cell.poolK[q] + b * L);
+          const V pb = keepWhere(present, load(cell.poolB[q] + b * L)), pk = keepWhere(present, load(cell.poolK[q] + b * L));
           const float* pooled = q == 0 ? s.pooledMax : s.pooledMean;
           float* to = (q == 0 ? s.dMax : s.dMean) + inBlock;
           for (int i = 0; i < node.width; i++) store(to + i * L, fma(load(pooled + i * L), pb, pk));
@@ -217,12 +271,13 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
       for (int i = 0; i < out.count; i++) {
         const Edge& edge = cell.edges[out.list[i]];
         const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
+        const V path = cell.pathScale(edge, n);
         const auto addScaled = [&](float* to, V weight) DARTS_LAMBDA {
           for (int p = 0; p < node.width; p++) store(to + p * L, fma(load(d + p * L), weight, load(to + p * L)));
         };
         for (int q = 0; q < 2; q++)
-          if (edge.pooling[q].on) addScaled((q == 0 ? s.dMax : s.dMean) + inBlock, load(edge.pooling[q].a + b * L));
-        if (edge.skips()) addScaled(gradient + at, all(*edge.skipWeight));
+          if (edge.pooling[q].on) addScaled((q == 0 ? s.dMax : s.dMean) + inBlock, load(edge.pooling[q].a + b * L) * path);
+        if (edge.skips()) addScaled(gradient + at, all(cell.mixtureWeight(edge, kSkip)));
       }
     }
     if (out.pools) poolBackward(x + b * size.block(), size, node, out.stride, s.dMax, s.dMean, {s.frames.x,
@@ -230,51 +285,89 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
   }
 }
 
-inline void backward(const BackwardCall& call) {
-  const Plan& plan = *call.plan;
-  Cell& cell = *new Cell;
-  describe(cell, plan, call.threads);
-  Supply arena{call.arena}, scratch{call.scratch};
-  placeArena(cell, arena);
-  const float* mixture = placeMixture(cell, arena);
-  placeScratch(cell, scratch, true);
-  cell.wantsWeights = call.wantsWeights;
-  for (int e = 0; e < plan.edges; e++) {
-    Edge& edge = cell.edges[e];
-    if (edge.skips()) edge.skipWeight = mixture + static_cast<size_t>(e) * plan.columns + edge.plan->column[kSkip];
-  }
-  zeroFrames(cell, true);
-  overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) std::memset(image(cell, cell.gradients[s], cell.inSize, n), 0,
-        cell.imageFloats(cell.inSize) * sizeof(float));
-    for (int i = 0; i < plan.nodes; i++)
-      toBlocks(call.outputGradient, n, plan.channels, i * plan.channels, cell.nodeSize, image(cell,
-          cell.gradients[2 + i], cell.nodeSize, n));
+// The nodes' gradients as the operations see them: what came in for those that are put out, else zeros.
+inline void takeGradients(const Cell& cell, const BackwardCall& call) {
+  const Plan& plan = *cell.plan;
+  const Size node = cell.nodeSize;
+  overImages(cell, [&](int n, int, Scratch& s, bool) {
+    for (int state = 0; state < plan.states; state++) {
+      if (isOutput(plan, state)) continue;
+      const Size size = cell.sizeOf(state);
+      std::memset(image(cell, cell.gradients[state], size, n), 0, cell.imageFloats(size) * sizeof(float));
+      if (plan.groups > 1) std::memset(others(cell, cell.otherGradients[state], size, n), 0, cell.otherFloats(size) * sizeof(float));
+    }
+    for (int i = 0; i < plan.outputs; i++) {
+      const int state = plan.output[i];
+      const float* whole = call.outputGradient + i * plan.images * cell.whole.imageFloats(node);
+      float* seen = image(cell, cell.gradients[state], node, n);
+      if (cell.direct()) std::memcpy(seen, whole + n * cell.imageFloats(node), cell.imageFloats(node) * sizeof(float));
+      else enterState(cell, whole, node, n, seen, others(cell, cell.otherGradients[state], node, n));
+    }
+    takeApart(cell, plan.states - 1, n, s);
   });
+}
+
+// A gradient, which is complete, as the whole state's.
+inline void putGradient(const Cell& cell, int state, float* whole) {
+  const Size size = cell.sizeOf(state);
+  if (!whole || whole == cell.gradients[state]) return;
+  overImages(cell, [&](int n, int, Scratch&, bool) {
+    float* seen = image(cell, cell.gradients[state], size, n);
+    if (cell.direct()) std::memcpy(whole + n * cell.imageFloats(size), seen, cell.imageFloats(size) * sizeof(float));
+    else leaveState(cell, seen, others(cell, cell.otherGradients[state], size, n), size, n, whole);
+  });
+}
+
+inline void backwardState(Cell& cell, int state, const BackwardCall& call) {
+  const Outgoing out = outgoing(cell, state);
+  if (out.count > 0) {
+    gradientSums(cell, out);
+    gradientsOfNorms(cell, out, call);
+    if (call.plan->groups > 1) gradientsOfBypass(cell, out, call.bypassGradient);
+  }
+  if (state < 2 && !call.inputGradients[state] && !call.wantsWeights) return;
+  if (out.second) backwardSecond(cell, out, call);
+  overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
+    backwardFirst(cell, out, n, chunk, s);
+    if (out.count > 0) backwardPools(cell, out, n, s);
+    backwardBypass(cell, state, out.list, out.count, n, s);
+    takeApart(cell, state, n, s);
+  });
+  if (!call.wantsWeights) return;
+  overItems(cell, out.count * (kReduceNorm + 1), [&](int item) {
+    const Edge& edge = cell.edges[out.list[item / (kReduceNorm + 1)]];
+    const int norm = item % (kReduceNorm + 1);
+    if (edge.convolution[norm].on) unpackGradients(cell, edge, norm, call.weightGradients);
+  });
+}
+
+inline void backwardCell(Cell& cell, const BackwardCall& call) {
+  const Plan& plan = *call.plan;
+  Supply arena{call.arena}, scratch{call.scratch};
+  placeArena(cell, arena, true);
+  placeScratch(cell, scratch, true);
+  placeBackward(cell, scratch);
+  attachStates(cell, call.inputs, call.output);
+  cell.wantsWeights = call.wantsWeights;
+  for (int i = 0; i < 2; i++) {
+    if (cell.inputs[i].on()) continue;
+    cell.wholeGradients[i] = call.inputGradients[i];
+    if (cell.direct() && call.inputGradients[i]) cell.gradients[i] = call.inputGradients[i];
+  }
+  planShuffle(cell, true);
+  planCrossing(cell);
+  zeroFrames(cell, true);
+  restoreInputs(cell);
+  takeGradients(cell, call);
   for (int state = plan.states - 2; state >= 0; state--) {
-    const Outgoing out = outgoing(cell, state);
     // The frame of the larger inputs lies elsewhere.
     if (state == 1 && plan.reduction) zeroFrames(cell, true);
-    gradientSums(cell, out);
-    gradientsOfNorms(cell, out, mixture, call.mixtureGradient);
-    if (state < 2 && !call.wantsInputs && !call.wantsWeights) continue;
-    if (anySecond(cell, out)) backwardSecond(cell, out);
-    overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
-      backwardFirst(cell, out, n, chunk, s);
-      backwardPools(cell, out, n, s);
-    });
-    if (!call.wantsWeights) continue;
-    overItems(cell, out.count * (kReduceNorm + 1), [&](int item) {
-      const Edge& edge = cell.edges[out.list[item / (kReduceNorm + 1)]];
-      const int norm = item % (kReduceNorm + 1);
-      if (edge.convolution[norm].on) unpackGradients(cell, edge, norm, call.weightGradients);
-    });
+    backwardState(cell, state, call);
   }
-  if (call.wantsInputs) overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) fromBlocks(image(cell, cell.gradients[s], cell.inSize, n), call.inputGradients[s], n,
-        plan.channels, 0, cell.inSize);
-  });
-  delete &cell;
+  for (int i = 0; i < 2; i++) putGradient(cell, i, cell.wholeGradients[i]);
+  for (int s = 2; s < plan.states; s++)
+    if (plan.given[s]) putGradient(cell, s, call.givenGradients[s]);
+  preprocessBackward(cell, call);
 }
 
 DARTS_END

@@ -7,7 +7,9 @@
 
 #include "batchnorm.h"
 #include "convolution.h"
-#include "pooling.h"
+#include "crossing.h"
+#include "partial.h"
+#include "preprocess.h"
 #include "terms.h"
 #include "weights.h"
 
@@ -16,8 +18,11 @@ DARTS_BEGIN
 // The edges that leave a state.
 struct Outgoing {
   int state, count, list[kMaxEdges];
-  bool pools = false;
   int stride = 1;
+  bool pools = false;        // any pooling
+  bool poolSums = false;     // any pooling whose statistics are the batch's
+  bool convolutions = false;
+  bool second = false;       // any separable convolution
 };
 
 inline Outgoing outgoing(const Cell& cell, int state) {
@@ -26,23 +31,27 @@ inline Outgoing outgoing(const Cell& cell, int state) {
   out.count = edgesFrom(*cell.plan, state, out.list);
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
-    out.pools = out.pools || edge.pooling[0].on || edge.pooling[1].on;
     out.stride = edge.plan->stride;
+    for (int q = 0; q < 2; q++) {
+      out.pools = out.pools || edge.pooling[q].on;
+      out.poolSums = out.poolSums || (edge.pooling[q].on && edge.plan->norm[kMaxNorm + q].statistics >= 0 && cell.plan->training);
+    }
+    for (int norm = 0; norm <= kReduceNorm; norm++) out.convolutions = out.convolutions || edge.convolution[norm].on;
+    for (int q = 0; q < kSeparables; q++) out.second = out.second || edge.convolution[q].on;
   }
   return out;
 }
 
-DARTS_INLINE float* image(const Cell& cell, float* tensor, Size size,
-    int n) { return tensor + n * cell.imageFloats(size); }
-
 // The convolutions that read a state itself.
-constexpr int kFirstNorms[] = {kSep3First, kSep5First, kDil3Unit, kDil5Unit, kReduceNorm};
+constexpr int kFirstNorms[] = {kSep3First, kSep5First, kSep7First, kDil3Unit, kDil5Unit, kReduceNorm};
 
 // Slots of the partial sums in phases A and B: three for each normalisation of an edge; the poolings' come last.
 DARTS_INLINE int normSlot(int edge, int norm) { return kSlotsOfEdge * edge + 3 * norm; }
 
+DARTS_INLINE int poolSlot(const Cell& cell, int pooling) { return cell.partials.slots - 6 + 3 * pooling; }
+
 inline void zeroPartials(const Cell& cell, int image) { std::memset(cell.partial(image, 0), 0,
-    cell.slots * cell.channels * sizeof(float)); }
+    cell.partials.slots * cell.channels * sizeof(float)); }
 
 inline void poolSums(const Cell& cell, const Outgoing& out, const float* x, int n, Scratch& s) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
@@ -62,79 +71,74 @@ inline void poolSums(const Cell& cell, const Outgoing& out, const float* x, int 
         sum[4] = fma(a, a, sum[4]);
       }
     }
-    for (int q = 0; q < 6; q++) store(cell.partial(n, cell.slots - 6 + q) + b * L, sum[q]);
+    for (int q = 0; q < 6; q++) store(cell.partial(n, poolSlot(cell, 0) + q) + b * L, sum[q]);
   }
 }
 
-inline void forwardFirst(Cell& cell, const Outgoing& out, float* const* statistics) {
+// Where a convolution's sums for the statistics go; in evaluation nobody needs them.
+DARTS_INLINE float* sumsOf(const Cell& cell, int image, int edge, int norm) {
+  return cell.plan->training ? cell.partial(image, normSlot(edge, norm)) : nullptr;
+}
+
+inline void forwardFirst(Cell& cell, const Outgoing& out) {
   const Size size = cell.sizeOf(out.state);
-  overImages(cell, [&](int n, int, Scratch& s, bool) {
+  const bool completes = cell.plan->groups > 1 && out.state >= 2;
+  if (completes || out.convolutions || out.poolSums) overImages(cell, [&](int n, int, Scratch& s, bool) {
+    if (completes) completeNode(cell, out.state, n, s);
     zeroPartials(cell, n);
     const float* x = image(cell, cell.states[out.state], size, n);
+    if (out.poolSums) poolSums(cell, out, x, n, s);
+    if (!out.convolutions) return;
     frameRelu(x, cell.blocks, size, s.x);
-    if (out.pools) poolSums(cell, out, x, n, s);
     for (int i = 0; i < out.count; i++) {
       const Edge& edge = cell.edges[out.list[i]];
-      for (int u = kSep3First; u <= kDil5Unit; u++) {
+      for (int u = 0; u < kSep3Second; u++) {
         const Convolution& c = edge.convolution[u];
         if (!c.on) continue;
         withShape(u, edge.plan->stride, [&](auto shape) {
-          unitForward(cell, c, s.x, size, image(cell, c.y, cell.nodeSize, n), cell.partial(n, normSlot(i, u)), s,
-              shape);
+          unitForward(cell, c, s.x, size, image(cell, c.y, cell.nodeSize, n), sumsOf(cell, n, i, u), s, shape);
         });
       }
       const Convolution& reduce = edge.convolution[kReduceNorm];
-      if (reduce.on) reduceForward(cell, reduce, s.x, image(cell, reduce.y, cell.nodeSize, n), cell.partial(n,
-          normSlot(i, kReduceNorm)), s);
+      if (reduce.on) reduceForward(cell, reduce, s.x, image(cell, reduce.y, cell.nodeSize, n), sumsOf(cell, n, i, kReduceNorm), s);
     }
   });
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
-    for (int u : kFirstNorms) {
-      const Convolution& c = edge.convolution[u];
-      if (c.on) finishNorm(cell, normSlot(i, u), statistics, edge.plan->norm[u], c.mean, c.rstd);
-    }
-    for (int q = 0; q < 2; q++) {
-      const Pooling& p = edge.pooling[q];
-      if (p.on) finishNorm(cell, cell.slots - 6 + 3 * q, statistics, edge.plan->norm[kMaxNorm + q], p.mean, p.rstd);
-    }
+    for (int u : kFirstNorms)
+      if (edge.convolution[u].on) finishNorm(cell, edge.plan->norm[u], cell.partials, normSlot(i, u), edge.convolution[u]);
+    for (int q = 0; q < 2; q++)
+      if (edge.pooling[q].on) finishNorm(cell, edge.plan->norm[kMaxNorm + q], cell.partials, poolSlot(cell, q), edge.pooling[q]);
   }
 }
 
-inline void forwardSecond(Cell& cell, const Outgoing& out, float* const* statistics) {
+inline void forwardSecond(Cell& cell, const Outgoing& out) {
   const Size node = cell.nodeSize;
   overImages(cell, [&](int n, int, Scratch& s, bool) {
     zeroPartials(cell, n);
     for (int i = 0; i < out.count; i++) {
       const Edge& edge = cell.edges[out.list[i]];
-      for (int q = 0; q < 2; q++) {
+      for (int q = 0; q < kSeparables; q++) {
         const Convolution &first = edge.convolution[q], &c = edge.convolution[kSep3Second + q];
         if (!c.on) continue;
-        frameNormRelu(image(cell, first.y, node, n), first.mean, first.rstd, cell.blocks, node, s.z);
+        frameNormRelu(image(cell, first.y, node, n), first.scale, first.shift, cell.blocks, node, s.z);
         withShape(kSep3Second + q, 1, [&](auto shape) {
-          unitForward(cell, c, s.z, node, image(cell, c.y, node, n), cell.partial(n, normSlot(i, kSep3Second + q)), s,
-              shape);
+          unitForward(cell, c, s.z, node, image(cell, c.y, node, n), sumsOf(cell, n, i, kSep3Second + q), s, shape);
         });
       }
     }
   });
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
-    for (int u = kSep3Second; u <= kSep5Second; u++) {
-      const Convolution& c = edge.convolution[u];
-      if (c.on) finishNorm(cell, normSlot(i, u), statistics, edge.plan->norm[u], c.mean, c.rstd);
-    }
+    for (int u = kSep3Second; u < kUnits; u++)
+      if (edge.convolution[u].on) finishNorm(cell, edge.plan->norm[u], cell.partials, normSlot(i, u), edge.convolution[u]);
   }
 }
 
 // The convolutions whose normalised outputs are an edge's: their y is what its nodes and gradients read.
-constexpr int kOutputNorms[] = {kDil3Unit, kDil5Unit, kSep3Second, kSep5Second, kReduceNorm};
+constexpr int kOutputNorms[] = {kDil3Unit, kDil5Unit, kSep3Second, kSep5Second, kSep7Second, kReduceNorm};
 
-DARTS_INLINE float mixtureWeight(const Cell& cell, const Edge& edge, int operation, const float* mixture) {
-  return mixture[(edge.plan - cell.plan->edge) * cell.plan->columns + edge.plan->column[operation]];
-}
-
-inline void addToNodes(Cell& cell, const Outgoing& out, const float* mixture) {
+inline void addToNodes(Cell& cell, const Outgoing& out) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   overImages(cell, [&](int n, int, Scratch& s, bool) {
     const float* x = image(cell, cell.states[out.state], size, n);
@@ -145,39 +149,31 @@ inline void addToNodes(Cell& cell, const Outgoing& out, const float* mixture) {
         const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
         for (int i = 0; i < out.count; i++) {
           const Edge& edge = cell.edges[out.list[i]];
+          const V path = cell.pathScale(edge, n);
           Terms terms;
           V constant = zero();
-          const auto addNormed = [&](const float* row, int norm, const float* mean, const float* rstd) DARTS_LAMBDA {
-            const V weight = all(mixtureWeight(cell, edge, kOperationOf[norm], mixture)) * load(rstd + b * L);
-            terms.add(row, weight);
-            constant -= weight * load(mean + b * L);
+          const auto addNormed = [&](const float* row, int norm, const BatchNorm& values) DARTS_LAMBDA {
+            const V weight = path * all(cell.mixtureWeight(edge, kOperationOf[norm]));
+            terms.add(row, weight * load(values.scale + b * L));
+            constant += weight * load(values.shift + b * L);
           };
           for (int u : kOutputNorms) {
             const Convolution& c = edge.convolution[u];
-            if (c.on) addNormed(image(cell, c.y, node, n) + at, u, c.mean, c.rstd);
+            if (c.on) addNormed(image(cell, c.y, node, n) + at, u, c);
           }
-          for (int q = 0; q < 2; q++) {
-            const Pooling& p = edge.pooling[q];
-            if (p.on) addNormed(q == 0 ? s.pooledMax : s.pooledMean, kMaxNorm + q, p.mean, p.rstd);
-          }
-          if (edge.skips()) terms.add(x + at, all(mixtureWeight(cell, edge, kSkip, mixture)));
+          for (int q = 0; q < 2; q++)
+            if (edge.pooling[q].on) addNormed(q == 0 ? s.pooledMax : s.pooledMean, kMaxNorm + q, edge.pooling[q]);
+          if (edge.skips()) terms.add(x + at, all(cell.mixtureWeight(edge, kSkip)));
           float* to = image(cell, cell.states[edge.plan->target], node, n) + at;
           withCount(terms.count, [&](auto count) DARTS_LAMBDA {
             constexpr int N = decltype(count)::value;
-            if (out.state == 0) weightedRow<N, true>(terms, constant, node.width, to);
+            if (edge.begins) weightedRow<N, true>(terms, constant, node.width, to);
             else weightedRow<N, false>(terms, constant, node.width, to);
           });
         }
       }
     }
   });
-}
-
-inline bool anySecond(const Cell& cell, const Outgoing& out) {
-  for (int i = 0; i < out.count; i++)
-    for (int u = kSep3Second; u <= kSep5Second; u++)
-      if (cell.edges[out.list[i]].convolution[u].on) return true;
-  return false;
 }
 
 inline void zeroFrames(Cell& cell, bool backward) {
@@ -189,37 +185,86 @@ inline void zeroFrames(Cell& cell, bool backward) {
   });
 }
 
-inline void forward(const ForwardCall& call) {
+// The scales of paths, for each lane that of its image; none where there is no image.
+inline void copyPaths(const Cell& cell, const float* paths) {
+  const Fold& fold = cell.fold;
+  for (int e = 0; e < cell.plan->edges; e++)
+    for (int n = 0; n < cell.images; n++)
+      for (int l = 0; l < L; l++) {
+        const int i = l / fold.group;
+        cell.paths[(static_cast<size_t>(e) * cell.images + n) * L + l] =
+            i < fold.present(n) ? paths[static_cast<size_t>(e) * cell.plan->images + n * fold.together + i] : 0;
+      }
+}
+
+// Copies what backward needs as it was, and packs the weights.
+inline void prepare(Cell& cell, const ForwardCall& call) {
   const Plan& plan = *call.plan;
-  Cell& cell = *new Cell;
-  describe(cell, plan, call.threads);
-  Supply arena{call.arena}, scratch{call.scratch};
-  placeArena(cell, arena);
-  placeScratch(cell, scratch, false);
-  std::memcpy(placeMixture(cell, arena), call.mixture, sizeof(float) * plan.edges * plan.columns);
-  zeroFrames(cell, false);
+  cell.weights = call.weights;
+  cell.statistics = call.statistics;
+  if (plan.mixture > 0) std::memcpy(cell.mixture, call.mixture, sizeof(float) * plan.mixture);
+  if (cell.bypass) std::memcpy(cell.bypass, call.bypass, sizeof(float) * plan.edges);
+  if (cell.paths) copyPaths(cell, call.paths);
+  prepareInputs(cell);
   overItems(cell, plan.edges, [&](int e) {
     for (int norm = 0; norm <= kReduceNorm; norm++)
       if (cell.edges[e].convolution[norm].on) packConvolution(cell, cell.edges[e], norm, call.weights);
   });
+}
+
+// A state of the n-th images as the operations see it, from the whole one.
+inline void takeState(const Cell& cell, int state, const float* whole, int n) {
+  const Size size = cell.sizeOf(state);
+  float* seen = image(cell, cell.states[state], size, n);
+  if (!cell.direct()) enterState(cell, whole, size, n, seen, others(cell, cell.others[state], size, n));
+  else if (seen != whole + n * cell.imageFloats(size)) std::memcpy(seen, whole + n * cell.imageFloats(size), cell.imageFloats(size) * sizeof(float));
+}
+
+inline void takeStates(const Cell& cell, const ForwardCall& call) {
   overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int s = 0; s < 2; s++) toBlocks(call.inputs[s], n, plan.channels, 0, cell.inSize, image(cell, cell.states[s],
-        cell.inSize, n));
+    for (int s = 0; s < cell.plan->states; s++) {
+      if (s < 2) takeState(cell, s, cell.wholeStates[s], n);
+      else if (cell.plan->given[s]) takeState(cell, s, call.given[s], n);
+    }
+    for (int s = 0; s < 2; s++) passInput(cell, s, n);
   });
+}
+
+// Completes the last node, and hands on what is put out.
+inline void putStates(const Cell& cell) {
+  if (cell.direct()) return;
+  const Plan& plan = *cell.plan;
+  overImages(cell, [&](int n, int, Scratch& s, bool) {
+    completeNode(cell, plan.states - 1, n, s);
+    for (int i = 0; i < plan.outputs; i++) {
+      const int state = plan.output[i];
+      leaveState(cell, image(cell, cell.states[state], cell.nodeSize, n), others(cell, cell.others[state], cell.nodeSize, n),
+          cell.nodeSize, n, cell.wholeStates[state]);
+    }
+  });
+}
+
+inline void forwardCell(Cell& cell, const ForwardCall& call) {
+  const Plan& plan = *call.plan;
+  Supply arena{call.arena}, scratch{call.scratch};
+  placeArena(cell, arena, call.keep);
+  placeScratch(cell, scratch, false);
+  attachStates(cell, call.inputs, call.output);
+  prepare(cell, call);
+  planShuffle(cell, false);
+  planCrossing(cell);
+  zeroFrames(cell, false);
+  preprocessForward(cell, call);
+  takeStates(cell, call);
   for (int state = 0; state < plan.states - 1; state++) {
     const Outgoing out = outgoing(cell, state);
     // A reduction cell's nodes are smaller than its inputs: the frame lies elsewhere, and must be zero again.
     if (state == 2 && plan.reduction) zeroFrames(cell, false);
-    forwardFirst(cell, out, call.statistics);
-    if (anySecond(cell, out)) forwardSecond(cell, out, call.statistics);
-    addToNodes(cell, out, call.mixture);
+    forwardFirst(cell, out);
+    if (out.second) forwardSecond(cell, out);
+    if (out.count > 0) addToNodes(cell, out);
   }
-  overImages(cell, [&](int n, int, Scratch&, bool) {
-    for (int i = 0; i < plan.nodes; i++)
-      fromBlocks(image(cell, cell.states[2 + i], cell.nodeSize, n), call.output, n, plan.channels, i * plan.channels,
-          cell.nodeSize);
-  });
-  delete &cell;
+  putStates(cell);
 }
 
 DARTS_END

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "depthwise.h"
-#include "placement.h"
+#include "context.h"
 #include "pointwise.h"
 
 DARTS_BEGIN
@@ -17,6 +17,7 @@ DARTS_INLINE void withShape(int unit, int stride, Body body) {
   switch (unit) {
     case kSep3First: case kSep3Second: return stride == 1 ? body(Shape<3, 1, 1>{}) : body(Shape<3, 1, 2>{});
     case kSep5First: case kSep5Second: return stride == 1 ? body(Shape<5, 1, 1>{}) : body(Shape<5, 1, 2>{});
+    case kSep7First: case kSep7Second: return stride == 1 ? body(Shape<7, 1, 1>{}) : body(Shape<7, 1, 2>{});
     case kDil3Unit: return stride == 1 ? body(Shape<3, 2, 1>{}) : body(Shape<3, 2, 2>{});
     default: return stride == 1 ? body(Shape<5, 2, 1>{}) : body(Shape<5, 2, 2>{});
   }
@@ -39,17 +40,17 @@ DARTS_INLINE void addStatistics(const V* values, float* sums, size_t channels, i
   store(q, load(q) + square);
 }
 
-// The pointwise part of a tile of output rows, into y, with statistics.
+// The pointwise part of a tile of output rows, into y, with statistics unless `sums` is null.
 DARTS_INLINE void pointwiseForward(const Cell& cell, const Convolution& c, int inBlocks, const float* t, size_t tile,
     int y0, int pixels, float* y, float* sums) {
   const Size size = cell.nodeSize;
   float* rows = y + static_cast<size_t>(y0) * size.width * L;
-  pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, [&](int block, int p, auto count,
+  pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, cell.fold, [&](int block, int p, auto count,
       const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(count)::value;
     float* out = rows + block * size.block() + static_cast<size_t>(p) * L;
     DARTS_UNROLL for (int j = 0; j < P; j++) stream(out + j * L, values[j]);
-    addStatistics<P>(values, sums, cell.channels, block, y0 == 0 && p == 0);
+    if (sums) addStatistics<P>(values, sums, cell.channels, block, y0 == 0 && p == 0);
   });
 }
 
@@ -63,7 +64,7 @@ DARTS_INLINE void depthwiseRows(const Cell& cell, const Convolution& c, const fl
           t + b * tile + static_cast<size_t>(r) * width * L, width, ahead);
 }
 
-// y of one image from its framed input, and its sums (zeroed before) for the statistics.
+// y of one image from its framed input, and its sums (zeroed before) for the statistics, unless these are null.
 template <int K, int D, int S>
 __attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& c, const float* framed, Size in,
     float* y, float* sums, Scratch& s, Shape<K, D, S>) {
@@ -77,23 +78,32 @@ __attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& 
   }
 }
 
-// A tile of dy = a·d + b·y + k, the gradient before a normalisation: `pixels` of every block from row y0 on.
-DARTS_INLINE void loadGradient(const Convolution& c, const float* d, const float* y, Size out, int y0, int pixels,
-    int blocks, size_t tile, float* dy) {
+// The gradient of one image behind a normalisation, and how much of it came through the image's path.
+struct Gradient {
+  const float* values;
+  V path;
+};
+
+// A tile of dy = a·d + b·(y - mean) + k, the gradient before a normalisation: `pixels` of every block from row y0 on.
+// Lanes of images that are not there have none.
+DARTS_INLINE void loadGradient(const Convolution& c, const Gradient& gradient, const float* y, Size out, int y0, int pixels,
+    int blocks, size_t tile, int lanes, float* dy) {
+  const float* d = gradient.values;
+  const Mask present = firstLanes(lanes);
   for (int b = 0; b < blocks; b++) {
-    const V ca = load(c.a + b * L), cb = load(c.b + b * L), ck = load(c.k + b * L);
+    const V ca = load(c.a + b * L) * gradient.path, cb = keepWhere(present, load(c.b + b * L)),
+        ck = keepWhere(present, load(c.k + b * L)), mean = load(c.mean + b * L);
     const size_t at = b * out.block() + static_cast<size_t>(y0) * out.width * L;
     for (int p = 0; p < pixels; p++) store(dy + b * tile + p * L, fma(load(d + at + p * L), ca,
-        fma(load(y + at + p * L), cb, ck)));
+        fma(load(y + at + p * L) - mean, cb, ck)));
   }
 }
 
-// Backward of a unit for one image. dy = a·d + b·y + k is made on load; the depthwise output is made again.
+// Backward of a unit for one image. dy is made on load; the depthwise output is made again.
 // Adds to the weight gradients g of the chunk, where they are wanted; writes dx (the gradient at the framed input), or adds to it.
 template <int K, int D, int S>
 __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution& c, const float* framed, Size in,
-    const float* d, const float* y,
-                                            float* g, float* dx, bool add, Scratch& s, Shape<K, D, S>) {
+    const Gradient& d, const float* y, float* g, float* dx, bool add, Scratch& s, Shape<K, D, S>) {
   const Size out = cell.nodeSize;
   const int rows = cell.tileRows(), blocks = cell.blocks;
   const size_t tile = static_cast<size_t>(rows) * out.width * L;
@@ -104,17 +114,17 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
     // The next tile's rows; blocks lie apart, so only with one block.
     if (blocks == 1 && y0 + here < out.height) {
       const size_t next = static_cast<size_t>(y0 + here) * out.width * L;
-      s.ahead.set(d + next, y + next, tile);
+      s.ahead.set(d.values + next, y + next, tile);
     }
-    loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.dy);
+    loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.lanes, s.dy);
     if (cell.wantsWeights) {
       depthwiseRows<K, D, S>(cell, c, framed, in, y0, here, s.t, tile, s.ahead);
-      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, blocks);
+      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, blocks, cell.fold);
     }
     // The gradient between the two convolutions goes into a framed image, for its turn as an input.
     for (int r = 0; r < here; r++) {
       float* row = s.dt + out.framed(y0 + r, 0);
-      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, blocks, blocks,
+      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, blocks, blocks, cell.fold,
           [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
         constexpr int P = decltype(count)::value;
         float* to = row + block * out.framedBlock() + static_cast<size_t>(p) * L;
@@ -164,20 +174,20 @@ inline void reduceForward(const Cell& cell, const Convolution& c, const float* f
 }
 
 // Adds to dx.
-inline void reduceBackward(const Cell& cell, const Convolution& c, const float* framed, const float* d,
+inline void reduceBackward(const Cell& cell, const Convolution& c, const float* framed, const Gradient& d,
     const float* y, float* g, float* dx, Scratch& s) {
   const Size in = cell.inSize, out = cell.nodeSize;
   const int rows = cell.tileRows(), blocks = cell.blocks;
   const size_t tile = static_cast<size_t>(rows) * out.width * L;
   for (int y0 = 0; y0 < out.height; y0 += rows) {
     const int here = least(rows, out.height - y0), pixels = here * out.width;
-    loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.dy);
+    loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.lanes, s.dy);
     if (cell.wantsWeights) {
       gatherReduced(cell, framed, y0, here, s.t, tile);
-      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, 2 * blocks);
+      pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, 2 * blocks, cell.fold);
     }
     for (int r = 0; r < here; r++) {
-      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, 2 * blocks, blocks,
+      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, 2 * blocks, blocks, cell.fold,
           [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
         constexpr int P = decltype(count)::value;
         const int half = block >= blocks, yy = 2 * (y0 + r) + half;

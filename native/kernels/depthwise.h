@@ -134,17 +134,20 @@ DARTS_INLINE void depthwiseWeightRows(const float* __restrict x, Size size, cons
   DARTS_UNROLL for (int k = 0; k < Rows * K; k++) store(g + (KY * K + k) * L, sum[k]);
 }
 
-// As many rows of taps at a time as there are registers for their sums.
+// As many rows of taps at a time as there are registers for their sums, from row KY on.
+template <int K, int D, int S, int KY>
+DARTS_INLINE void depthwiseWeightsFrom(const float* x, Size size, const float* dt, Size dtSize, int begin, int end, float* g) {
+  constexpr int most = kRegisters == 32 ? 25 / K : 10 / K, rows = most < K - KY ? most : K - KY;
+  if constexpr (rows > 0) {
+    depthwiseWeightRows<K, D, S, KY, rows>(x, size, dt, dtSize, begin, end, g);
+    depthwiseWeightsFrom<K, D, S, KY + rows>(x, size, dt, dtSize, begin, end, g);
+  }
+}
+
 template <int K, int D, int S>
 __attribute__((noinline)) void depthwiseWeights(const float* x, Size size, const float* dt, Size dtSize, int begin,
     int end, float* g) {
-  if constexpr (kRegisters == 32 || K == 3) {
-    depthwiseWeightRows<K, D, S, 0, K>(x, size, dt, dtSize, begin, end, g);
-  } else {
-    depthwiseWeightRows<K, D, S, 0, 2>(x, size, dt, dtSize, begin, end, g);
-    depthwiseWeightRows<K, D, S, 2, 2>(x, size, dt, dtSize, begin, end, g);
-    depthwiseWeightRows<K, D, S, 4, 1>(x, size, dt, dtSize, begin, end, g);
-  }
+  depthwiseWeightsFrom<K, D, S, 0>(x, size, dt, dtSize, begin, end, g);
 }
 
 DARTS_END

@@ -1,27 +1,61 @@
 // One build of the kernels, as the operator sees it.
 #pragma once
 
+#include "blocks.h"
 #include "cell_backward.h"
+#include "inference.h"
 
 DARTS_BEGIN
 
-inline size_t arenaFloats(const Plan& plan) {
-  Cell& cell = *new Cell;
-  describe(cell, plan, 1);
+// Calls body(cell) for a plan.
+template <class Body>
+inline void withCell(const Plan& plan, int threads, Body body) {
+  Cell* cell = new Cell;
+  describe(*cell, plan, threads);
+  body(*cell);
+  delete cell;
+}
+
+// Floats that `place` takes for a plan.
+template <class Place>
+inline size_t floatsOf(const Plan& plan, int threads, Place place) {
   Supply supply{nullptr};
-  placeArena(cell, supply);
-  placeMixture(cell, supply);
-  delete &cell;
+  withCell(plan, threads, [&](Cell& cell) { place(cell, supply); });
   return supply.used;
 }
 
-inline size_t scratchFloats(const Plan& plan, int threads, bool backward) {
-  Cell& cell = *new Cell;
-  describe(cell, plan, threads);
-  Supply supply{nullptr};
-  placeScratch(cell, supply, backward);
-  delete &cell;
-  return supply.used;
+// Whether each image may go through the whole cell at once.
+inline bool infers(const Cell& cell, bool keep) { return !keep && !cell.plan->training && cell.direct(); }
+
+inline size_t arenaFloats(const Plan& plan, bool keep) {
+  return floatsOf(plan, 1, [=](Cell& cell, Supply& supply) {
+    if (!infers(cell, keep)) placeArena(cell, supply, keep);
+  });
+}
+
+inline size_t forwardFloats(const Plan& plan, int threads, bool keep) {
+  return floatsOf(plan, threads, [=](Cell& cell, Supply& supply) {
+    if (infers(cell, keep)) placeInference(cell, supply);
+    else placeScratch(cell, supply, false);
+  });
+}
+
+inline size_t backwardFloats(const Plan& plan, int threads) {
+  return floatsOf(plan, threads, [](Cell& cell, Supply& supply) {
+    placeScratch(cell, supply, true);
+    placeBackward(cell, supply);
+  });
+}
+
+inline void forward(const ForwardCall& call) {
+  withCell(*call.plan, call.threads, [&](Cell& cell) {
+    if (infers(cell, call.keep)) inferCell(cell, call);
+    else forwardCell(cell, call);
+  });
+}
+
+inline void backward(const BackwardCall& call) {
+  withCell(*call.plan, call.threads, [&](Cell& cell) { backwardCell(cell, call); });
 }
 
 #define DARTS_TEXT_OF(x) #x
@@ -30,5 +64,6 @@ inline size_t scratchFloats(const Plan& plan, int threads, bool backward) {
 DARTS_END
 
 namespace darts::kernels::DARTS_ISA {
-extern const Kernels kernels{DARTS_TEXT(DARTS_ISA), L, arenaFloats, scratchFloats, forward, backward};
+extern const Kernels kernels{DARTS_TEXT(DARTS_ISA), L, arenaFloats, forwardFloats, backwardFloats, forward, backward,
+    convert<true>, convert<false>};
 }

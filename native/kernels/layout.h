@@ -1,5 +1,5 @@
 // How images lie in memory: [N][blocks][H·W][L], L channels of a pixel side by side in one register (nChw16c).
-// Channels that do not fill the last block are zeros, and stay zeros through every kernel.
+// Channels that do not fill the last block are zeros, and stay zeros through every kernel. Narrow images are folded.
 #pragma once
 
 #include "vector.h"
@@ -21,43 +21,31 @@ struct Size {
   size_t framed(int y, int x) const { return (y + kFrame) * framedRow() + static_cast<size_t>(x + kFrame) * L; }
 };
 
-// One image from libtorch's layout into blocks. Channels-last pixels are copied register by register.
-inline void toBlocks(const Images& from, int image, int channels, int firstChannel, Size size, float* to) {
-  for (int c0 = 0; c0 < channels; c0 += L, to += size.block()) {
-    const int lanes = least(L, channels - c0);
-    const float* source = from.data + image * from.image + (firstChannel + c0) * from.channel;
-    if (lanes < L) std::memset(to, 0, size.block() * sizeof(float));
-    if (from.channel == 1) {
-      for (int p = 0; p < size.pixels(); p++)
-        for (int l = 0; l < lanes; l++) to[p * L + l] = source[p * from.pixel + l];
-    } else {
-      // Sixteen pixels of every channel at a time, so that the lines written to stay in the first cache.
-      for (int p0 = 0; p0 < size.pixels(); p0 += 16)
-        for (int l = 0; l < lanes; l++)
-          for (int p = p0; p < least(p0 + 16,
-              size.pixels()); p++) to[p * L + l] = source[l * from.channel + p * from.pixel];
-    }
-  }
+// Which image and channel a lane holds. A few channels would leave most lanes of a block empty: then several images lie
+// side by side in it, as one: lane l is channel l % group of the image l / group among them.
+struct Fold {
+  int images, channels;  // of the batch
+  int together;          // images that lie side by side
+  int group;             // lanes of one image in a block: all, or its channels
+
+  int count() const { return (images + together - 1) / together; }
+  int blocks() const { return (channels + L - 1) / L; }
+  size_t lanes() const { return static_cast<size_t>(blocks()) * L; }  // of all blocks
+  // Channels in the last block.
+  int lastLanes() const { return channels - (blocks() - 1) * L; }
+  size_t imageFloats(Size size) const { return size.block() * blocks(); }
+  // Images side by side in the n-th: the last one may not be full, and nothing may count what its other lanes hold.
+  int present(int n) const { return least(together, images - n * together); }
+};
+
+inline Fold unfolded(int images, int channels) { return {images, channels, 1, L}; }
+
+inline Fold folded(int images, int channels) {
+  const int group = channels < L && L % channels == 0 ? channels : L;
+  return {images, channels, L / group, group};
 }
 
-// The way back.
-inline void fromBlocks(const float* from, const Images& to, int image, int channels, int firstChannel, Size size) {
-  for (int c0 = 0; c0 < channels; c0 += L, from += size.block()) {
-    const int lanes = least(L, channels - c0);
-    float* target = to.data + image * to.image + (firstChannel + c0) * to.channel;
-    if (to.channel == 1) {
-      for (int p = 0; p < size.pixels(); p++)
-        for (int l = 0; l < lanes; l++) target[p * to.pixel + l] = from[p * L + l];
-    } else {
-      for (int p0 = 0; p0 < size.pixels(); p0 += 16)
-        for (int l = 0; l < lanes; l++)
-          for (int p = p0; p < least(p0 + 16,
-              size.pixels()); p++) target[l * to.channel + p * to.pixel] = from[p * L + l];
-    }
-  }
-}
-
-// max(x, 0) into a framed image; with a normalisation before it: max((x - mean)·rstd, 0).
+// max(x, 0) into a framed image; with a normalisation before it: max(scale·x + shift, 0).
 inline void frameRelu(const float* x, int blocks, Size size, float* framed) {
   for (int b = 0; b < blocks; b++)
     for (int y = 0; y < size.height; y++) {
@@ -67,9 +55,9 @@ inline void frameRelu(const float* x, int blocks, Size size, float* framed) {
     }
 }
 
-inline void frameNormRelu(const float* x, const float* mean, const float* rstd, int blocks, Size size, float* framed) {
+inline void frameNormRelu(const float* x, const float* scales, const float* shifts, int blocks, Size size, float* framed) {
   for (int b = 0; b < blocks; b++) {
-    const V scale = load(rstd + b * L), shift = zero() - load(mean + b * L) * scale;
+    const V scale = load(scales + b * L), shift = load(shifts + b * L);
     for (int y = 0; y < size.height; y++) {
       const float* from = x + b * size.block() + static_cast<size_t>(y) * size.width * L;
       float* to = framed + b * size.framedBlock() + size.framed(y, 0);

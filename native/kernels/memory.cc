@@ -71,9 +71,19 @@ Blocks& blocks() {
 
 at::Tensor borrow(size_t floats) {
   const auto count = static_cast<int64_t>(std::max<size_t>(floats, 1));
-  at::Tensor block = blocks().take(count);
+  return borrow(at::IntArrayRef(count));
+}
+
+at::Tensor borrow(at::IntArrayRef sizes) {
+  at::Tensor block = blocks().take(c10::multiply_integers(sizes));
   void* data = block.data_ptr();
-  return at::from_blob(data, {count}, [block](void*) mutable { blocks().giveBack(std::move(block)); }, at::kFloat);
+  return at::from_blob(data, sizes, [block](void*) mutable { blocks().giveBack(std::move(block)); }, at::kFloat);
+}
+
+at::Tensor dense(const at::Tensor& blocks) {
+  const at::Tensor tensor = blocks.contiguous();
+  constexpr uintptr_t kAlignment = 64;
+  return reinterpret_cast<uintptr_t>(tensor.data_ptr<float>()) % kAlignment == 0 ? tensor : tensor.clone();
 }
 
 int64_t releaseMemory() { return blocks().release(); }

@@ -12,46 +12,38 @@
 namespace darts::kernels {
 namespace {
 
+// The tensors that may have gradients come as one list: both inputs, the mixture and the weights of the bypasses (empty
+// without them), then what is given, then the weights.
+constexpr size_t kMixture = 2, kBypass = 3, kGiven = 4;
+
 // What forward leaves for backward besides the arena.
 struct Run : torch::CustomClassHolder {
   Plan plan;
   const Kernels* kernels;
-  std::vector<at::Tensor> statistics;  // forward only
-  std::vector<std::vector<int64_t>> weightShapes;
-  at::MemoryFormat inputFormats[2];
+  std::vector<at::Tensor> statistics;  // forward only, as the next
+  at::Tensor paths;
+  std::vector<int64_t> givenTo;
+  // Of the tensors that may have gradients.
+  std::vector<std::vector<int64_t>> shapes;
+  size_t firstWeight() const { return kGiven + givenTo.size(); }
 };
-
-bool channelsLast(const at::Tensor& tensor) {
-  return !tensor.is_contiguous() && tensor.is_contiguous(at::MemoryFormat::ChannelsLast);
-}
-
-at::MemoryFormat formatOf(const at::Tensor& tensor) {
-  return channelsLast(tensor) ? at::MemoryFormat::ChannelsLast : at::MemoryFormat::Contiguous;
-}
-
-Images imagesOf(const at::Tensor& tensor) {
-  return {tensor.data_ptr<float>(), tensor.stride(0), channelsLast(tensor) ? 1 : tensor.size(2) * tensor.size(3),
-          channelsLast(tensor) ? tensor.size(1) : 1};
-}
-
-// Images [N, C, H, W], not initialised.
-at::Tensor borrowImages(std::vector<int64_t> sizes, at::MemoryFormat format) {
-  const int64_t n = sizes[0], c = sizes[1], h = sizes[2], w = sizes[3];
-  const std::vector<int64_t> strides = format == at::MemoryFormat::ChannelsLast ? std::vector<int64_t>{c * h * w, 1,
-      w * c, c}
-                                                                                : std::vector<int64_t>{c * h * w,
-                                                                                    h * w, w, 1};
-  return borrow(n * c * h * w).as_strided(sizes, strides);
-}
 
 // Which weights belong to operations that are evaluated: the others have no gradient.
 std::vector<bool> usedWeights(const Plan& plan, size_t count) {
-  constexpr Operation kOperation[] = {kSep3, kSep5, kDil3, kDil5, kSep3, kSep5, kSkip};
   std::vector<bool> used(count);
+  const auto use = [&](int first, int weights) {
+    for (int i = 0; first >= 0 && i < weights; i++) used[first + i] = true;
+  };
+  for (const InputPlan& input : plan.input) {
+    use(input.weight, input.preprocess == kReduce ? 2 : 1);
+    use(input.norm.scale, 2);
+  }
   for (int e = 0; e < plan.edges; e++) {
-    for (int norm = 0; norm <= kReduceNorm; norm++) {
-      const int first = plan.edge[e].weight[norm];
-      if (first >= 0 && plan.edge[e].column[kOperation[norm]] >= 0) used[first] = used[first + 1] = true;
+    const EdgePlan& edge = plan.edge[e];
+    for (int norm = 0; norm < kNorms; norm++) {
+      if (!edge.on[kOperationOf[norm]]) continue;
+      use(edge.weight[norm], 2);
+      use(edge.norm[norm].scale, 2);
     }
   }
   return used;
@@ -59,39 +51,47 @@ std::vector<bool> usedWeights(const Plan& plan, size_t count) {
 
 class FusedCell : public torch::autograd::Function<FusedCell> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, const at::Tensor& s0, const at::Tensor& s1,
-      const at::Tensor& mixture,
-                            at::TensorList weights, const c10::intrusive_ptr<Run>& run, bool differentiable) {
+  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList tensors,
+      const c10::intrusive_ptr<Run>& run, bool differentiable) {
     const Plan& plan = run->plan;
-    at::Tensor inputs[2];
-    for (int i = 0; i < 2; i++) {
-      const at::Tensor& given = i == 0 ? s0 : s1;
-      run->inputFormats[i] = formatOf(given);
-      inputs[i] = given.contiguous(run->inputFormats[i]);
+    ForwardCall call{};
+    call.plan = &plan;
+    call.threads = at::get_num_threads();
+    call.keep = differentiable;
+    std::vector<at::Tensor> held;  // what the call points to
+    const size_t firstWeight = run->firstWeight();
+    for (size_t i = 0; i < tensors.size(); i++) {
+      const bool images = i < kMixture || (i >= kGiven && i < firstWeight);
+      held.push_back(images ? dense(tensors[i]) : tensors[i].contiguous());
+      run->shapes.push_back(tensors[i].sizes().vec());
     }
-    const at::Tensor dense = mixture.contiguous();
-    std::vector<at::Tensor> denseWeights;
-    std::vector<const float*> weightData;
-    for (const at::Tensor& weight : weights) {
-      denseWeights.push_back(weight.contiguous());
-      weightData.push_back(denseWeights.back().data_ptr<float>());
-      run->weightShapes.push_back(weight.sizes().vec());
-    }
+    for (size_t i = 0; i < kMixture; i++) call.inputs[i] = held[i].data_ptr<float>();
+    for (size_t i = kGiven; i < firstWeight; i++) call.given[run->givenTo[i - kGiven]] = held[i].data_ptr<float>();
+    call.mixture = held[kMixture].data_ptr<float>();
+    call.bypass = held[kBypass].data_ptr<float>();
+    const at::Tensor paths = plan.paths ? run->paths.contiguous() : at::Tensor();
+    if (plan.paths) call.paths = paths.data_ptr<float>();
+    std::vector<const float*> weights;
+    for (size_t i = firstWeight; i < held.size(); i++) weights.push_back(held[i].data_ptr<float>());
+    call.weights = weights.data();
     std::vector<float*> statistics;
     for (const at::Tensor& statistic : run->statistics)
       statistics.push_back(statistic.scalar_type() == at::kFloat ? statistic.data_ptr<float>() : nullptr);
+    call.statistics = statistics.data();
 
-    const int threads = at::get_num_threads();
-    const at::Tensor output = borrowImages({plan.images, plan.nodes * plan.channels, plan.height, plan.width},
-        run->inputFormats[1]);
-    const at::Tensor arena = borrow(run->kernels->arenaFloats(plan));
-    const at::Tensor scratch = borrow(run->kernels->scratchFloats(plan, threads, false));
-    run->kernels->forward({&plan, threads, {imagesOf(inputs[0]), imagesOf(inputs[1])}, imagesOf(output),
-        dense.data_ptr<float>(),
-                           weightData.data(), statistics.data(), arena.data_ptr<float>(), scratch.data_ptr<float>()});
+    const int64_t lanes = run->kernels->lanes;
+    const at::Tensor output = borrow({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes});
+    call.output = output.data_ptr<float>();
+    const at::Tensor arena = borrow(run->kernels->arenaFloats(plan, differentiable));
+    const at::Tensor scratch = borrow(run->kernels->forwardFloats(plan, call.threads, differentiable));
+    call.arena = arena.data_ptr<float>();
+    call.scratch = scratch.data_ptr<float>();
+    run->kernels->forward(call);
     if (differentiable) {
       run->statistics.clear();
-      context->save_for_backward({arena});  // freed with the graph
+      run->paths.reset();
+      // The arena is freed with the graph; inputs and output are those of the neighbouring cells, not copies.
+      context->save_for_backward({arena, held[0], held[1], output});
       context->saved_data["run"] = c10::IValue::make_capsule(run);
     }
     return output;
@@ -100,69 +100,86 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
       torch::autograd::variable_list outputGradients) {
     TORCH_CHECK(!at::GradMode::is_enabled(), "darts::cell has no second derivatives: use the composite cell for createGraph");
-    const at::Tensor arena = context->get_saved_variables()[0];
+    const auto saved = context->get_saved_variables();
     const auto capsule = context->saved_data["run"].toCapsule();
     const Run& run = static_cast<const Run&>(*capsule);
     const Plan& plan = run.plan;
-    const size_t weights = run.weightShapes.size();
-    // s0, s1, mixture, weights…, and nothing for the two arguments that are no tensors.
-    torch::autograd::variable_list gradients(3 + weights + 2);
+    const size_t tensors = run.shapes.size();
+    // One for each tensor, and nothing for the two arguments that follow them.
+    torch::autograd::variable_list gradients(tensors + 2);
     if (!outputGradients[0].defined()) return gradients;
 
-    const at::Tensor given = outputGradients[0].contiguous(formatOf(outputGradients[0]));
-    const bool wantsInputs = context->needs_input_grad(0) || context->needs_input_grad(1);
-    Images inputGradients[2] = {};
-    for (int i = 0; i < 2 && wantsInputs; i++) {
-      gradients[i] = borrowImages({plan.images, plan.channels, plan.inHeight, plan.inWidth}, run.inputFormats[i]);
-      inputGradients[i] = imagesOf(gradients[i]);
+    BackwardCall call{};
+    call.plan = &plan;
+    call.threads = at::get_num_threads();
+    const at::Tensor outputGradient = dense(outputGradients[0]);
+    call.outputGradient = outputGradient.data_ptr<float>();
+    call.output = saved[3].data_ptr<float>();
+    for (size_t i = 0; i < kMixture; i++) call.inputs[i] = saved[1 + i].data_ptr<float>();
+    for (size_t i = 0; i < run.firstWeight(); i++) {
+      if (i == kMixture || i == kBypass) gradients[i] = at::zeros(run.shapes[i], at::kFloat);
+      else if (context->needs_input_grad(i)) gradients[i] = borrow(run.shapes[i]);
+      else continue;
+      float* data = gradients[i].data_ptr<float>();
+      (i < kMixture     ? call.inputGradients[i]
+       : i == kMixture ? call.mixtureGradient
+       : i == kBypass  ? call.bypassGradient
+                       : call.givenGradients[run.givenTo[i - kGiven]]) = data;
     }
-    gradients[2] = at::zeros({plan.edges, plan.columns}, at::kFloat);
-    const std::vector<bool> used = usedWeights(plan, weights);
-    bool wantsWeights = false;
-    for (size_t i = 0; i < weights; i++) wantsWeights = wantsWeights || (used[i] && context->needs_input_grad(3 + i));
-    std::vector<float*> weightGradients(weights, nullptr);
-    for (size_t i = 0; i < weights && wantsWeights; i++) {
+
+    const std::vector<bool> used = usedWeights(plan, tensors - run.firstWeight());
+    for (size_t i = 0; i < used.size(); i++)
+      call.wantsWeights = call.wantsWeights || (used[i] && context->needs_input_grad(run.firstWeight() + i));
+    std::vector<float*> weightGradients(used.size(), nullptr);
+    for (size_t i = 0; i < used.size() && call.wantsWeights; i++) {
       if (!used[i]) continue;
-      gradients[3 + i] = at::empty(run.weightShapes[i], at::kFloat);
-      weightGradients[i] = gradients[3 + i].data_ptr<float>();
+      at::Tensor& gradient = gradients[run.firstWeight() + i];
+      gradient = at::empty(run.shapes[run.firstWeight() + i], at::kFloat);
+      weightGradients[i] = gradient.data_ptr<float>();
     }
-    const int threads = at::get_num_threads();
-    const at::Tensor scratch = borrow(run.kernels->scratchFloats(plan, threads, true));
-    run.kernels->backward({&plan, threads, imagesOf(given), wantsInputs, wantsWeights, {inputGradients[0],
-        inputGradients[1]}, gradients[2].data_ptr<float>(),
-                           weightGradients.data(), arena.data_ptr<float>(), scratch.data_ptr<float>()});
+    call.weightGradients = weightGradients.data();
+    const at::Tensor scratch = borrow(run.kernels->backwardFloats(plan, call.threads));
+    call.arena = saved[0].data_ptr<float>();
+    call.scratch = scratch.data_ptr<float>();
+    run.kernels->backward(call);
     return gradients;
   }
 };
 
 // One more batch for the counters of the normalisations that are evaluated.
 void countBatches(const Plan& plan, const std::vector<at::Tensor>& statistics) {
-  constexpr Operation kOperation[] = {kSep3, kSep5, kDil3, kDil5, kSep3, kSep5, kSkip, kMaxPool, kAvgPool};
-  for (int e = 0; e < plan.edges; e++) {
-    for (int norm = 0; norm < kNorms; norm++) {
-      const int first = plan.edge[e].norm[norm];
-      if (first < 0 || plan.edge[e].column[kOperation[norm]] < 0) continue;
-      for (int i = 0; i < 2; i++) statistics[first + i].unsafeGetTensorImpl()->bump_version();
-      statistics[first + 2].unsafeGetTensorImpl()->bump_version();
-      ++*statistics[first + 2].data_ptr<int64_t>();
-    }
-  }
+  const auto count = [&](NormPlan norm) {
+    if (norm.statistics < 0) return;
+    for (int i = 0; i < 3; i++) statistics[norm.statistics + i].unsafeGetTensorImpl()->bump_version();
+    ++*statistics[norm.statistics + 2].data_ptr<int64_t>();
+  };
+  for (const InputPlan& input : plan.input) count(input.norm);
+  for (int e = 0; e < plan.edges; e++)
+    for (int norm = 0; norm < kNorms; norm++)
+      if (plan.edge[e].on[kOperationOf[norm]]) count(plan.edge[e].norm[norm]);
 }
 
-at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const at::Tensor& mixture, at::TensorList weights,
-    at::TensorList statistics,
-                int64_t nodes, bool reduction, at::IntArrayRef operations, at::IntArrayRef active, bool training,
-                    double momentum, double eps) {
-  const CellArguments arguments{s0, s1, mixture, weights.vec(), statistics.vec(), nodes, reduction, operations.vec(),
-      active.vec(),
-                                training, momentum, eps};
+at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<at::Tensor>& mixture,
+    const c10::optional<at::Tensor>& bypass, const c10::optional<at::Tensor>& paths, at::TensorList given,
+    at::IntArrayRef givenTo, at::TensorList weights, at::TensorList statistics, int64_t channels, int64_t groups,
+    int64_t nodes, bool reduction, at::IntArrayRef inputs, at::IntArrayRef edges, at::IntArrayRef operations,
+    at::IntArrayRef active, at::IntArrayRef concat, bool training, double momentum, double eps) {
+  const CellArguments arguments{{s0, s1}, mixture.value_or(at::Tensor()), bypass.value_or(at::Tensor()),
+      paths.value_or(at::Tensor()), given.vec(), weights.vec(), statistics.vec(), givenTo.vec(), channels, groups, nodes,
+      reduction, inputs.vec(), edges.vec(), operations.vec(), active.vec(), concat.vec(), training, momentum, eps};
   const auto run = c10::make_intrusive<Run>();
-  run->plan = makePlan(arguments);
   run->kernels = &selectKernels();
+  run->plan = makePlan(arguments, run->kernels->lanes);
   run->statistics = arguments.statistics;
-  bool differentiable = s0.requires_grad() || s1.requires_grad() || mixture.requires_grad();
-  for (const at::Tensor& weight : weights) differentiable = differentiable || weight.requires_grad();
-  const at::Tensor output = FusedCell::apply(s0, s1, mixture, weights, run,
+  run->paths = arguments.paths;
+  run->givenTo = arguments.givenTo;
+  const auto orNone = [](const at::Tensor& tensor) { return tensor.defined() ? tensor : at::empty({0}); };
+  std::vector<at::Tensor> tensors{s0, s1, orNone(arguments.mixture), orNone(arguments.bypass)};
+  tensors.insert(tensors.end(), given.begin(), given.end());
+  tensors.insert(tensors.end(), weights.begin(), weights.end());
+  bool differentiable = false;
+  for (const at::Tensor& tensor : tensors) differentiable = differentiable || tensor.requires_grad();
+  const at::Tensor output = FusedCell::apply(at::TensorList(tensors), run,
       differentiable && at::GradMode::is_enabled());
   if (training) countBatches(run->plan, arguments.statistics);
   return output;
@@ -173,13 +190,27 @@ int64_t kernelLanes() { return selectKernels().lanes; }
 
 }  // namespace
 
-// A supernet cell's body. s0 and s1: its preprocessed inputs; mixture: weights [edges, operations]; weights and
-// statistics: those of the edges' operations in the order of a state_dict; operations: for each column of the mixture
-// its place among the eight of DARTS; active: a flag for each of the mixture's weights, or none for all.
+// A cell. All images are in blocks (see blocks.cc), in float32 on the CPU.
+//   s0, s1      its inputs, in parts
+//   mixture     weights of operations, any shape
+//   bypass      the weight of each edge for the channels that its operations do not see, where there are groups
+//   paths       a scale for each edge and image, [edges, N], of all operations but the skip connections of stride 1
+//   given       what the states in given_to start from, one part each
+//   weights     those of the preprocessing, then of the operations, each as a state_dict lists them; so statistics, too:
+//               running mean, running variance and counter of each normalisation
+//   channels    of a state; groups: the operations see the first of so many groups of them (partial channels)
+//   nodes       the states from 2 on; reduction: what leaves states 0 and 1 has stride 2
+//   inputs      for each: channels of a part; how it becomes a state (Preprocess in cell.h); how that is normalised
+//               (0 not, 1 without scale and shift, 2 with)
+//   edges       for each: source and target
+//   operations  for each: its edge, its number (Operation in cell.h), how it is normalised, and the index of its weight in
+//               the mixture, or -1; active: whether each is evaluated, or none for all
+//   concat      the states that are put out: the parts of the result, [outputs, N, blocks, H, W, lanes]
 TORCH_LIBRARY(darts, library) {
   library.def(
-      "cell(Tensor s0, Tensor s1, Tensor mixture, Tensor[] weights, Tensor[] statistics, int nodes, bool reduction, int[] operations, "
-      "int[] active, bool training, float momentum=0.1, float eps=1e-05) -> Tensor",
+      "cell(Tensor s0, Tensor s1, Tensor? mixture, Tensor? bypass, Tensor? paths, Tensor[] given, int[] given_to, "
+      "Tensor[] weights, Tensor[] statistics, int channels, int groups, int nodes, bool reduction, int[] inputs, "
+      "int[] edges, int[] operations, int[] active, int[] concat, bool training, float momentum=0.1, float eps=1e-05) -> Tensor",
       cell);
   library.def("kernel_lanes() -> int", kernelLanes);
   library.def("release_memory() -> int", releaseMemory);

@@ -1,18 +1,9 @@
 // Where everything of a cell lies: one walk over the plan places it, or only counts how much memory it takes.
 #pragma once
 
-#include "depthwise.h"
-#include "pooling.h"
-#include "threads.h"
+#include "context.h"
 
 DARTS_BEGIN
-
-constexpr int kKernel[kUnits] = {3, 5, 3, 5, 3, 5};
-constexpr Operation kOperationOf[kNorms] = {kSep3, kSep5, kDil3, kDil5, kSep3, kSep5, kSkip, kMaxPool, kAvgPool};
-
-// Weight gradients are summed over each chunk of images, then chunk by chunk, so that their bytes do not depend on
-// the number of threads. A chunk is also what a thread takes at a time: more than eight threads find no work.
-constexpr int kChunks = 8;
 
 // Memory handed out piece by piece, on cache lines; without a base it only counts.
 struct Supply {
@@ -23,129 +14,102 @@ struct Supply {
     used += (floats + 15) / 16 * 16;
     return piece;
   }
+  template <class... Piece>
+  void takeEach(size_t floats, Piece&... pieces) { ((pieces = take(floats)), ...); }
+  int32_t* takeInts(size_t ints) { return reinterpret_cast<int32_t*>(take(ints)); }
 };
 
-// One convolution with its normalisation: a separable unit, or a factorized reduction (no depthwise part).
-struct Convolution {
-  bool on = false;
-  // Packed weights: [blocks][K·K][L] twice, the second turned by 180°; [out][in][L in][L out]; [in][out][L out][L in].
-  float *depthwise, *flipped, *pointwise, *transposed;
-  float* y;                          // before the normalisation, [N][blocks][H·W][L]
-  float *mean, *rstd;
-  float *a, *b, *k;                  // backward: dy = a·D + b·y + k
-  size_t depthwiseGradient, pointwiseGradient;  // offsets in a chunk's weight gradients
-};
-
-struct Pooling {
-  bool on = false;
-  float *mean, *rstd, *a;            // backward: d(pooled) = a·D + (b·pooled + k, summed over the state's edges)
-};
-
-struct Edge {
-  const EdgePlan* plan;
-  Convolution convolution[kUnits + 1];  // by Norm, kReduceNorm included
-  Pooling pooling[2];                   // maximum, mean
-  float* firstGradients[2];             // backward: gradients at the first norms of the separable convolutions
-  const float* skipWeight;               // backward: where the skip connection has a weight
-  bool skips() const { return plan->column[kSkip] >= 0 && plan->stride == 1; }
-};
-
-// What a thread works in.
-struct Scratch {
-  float *x, *z, *dt, *dx, *t, *dy, *pooledMax, *pooledMean, *dMax, *dMean;
-  PoolColumns columns;
-  PoolFrames frames;
-  Ahead ahead;
-};
-
-constexpr int kMaxThreads = 64;
-
-struct Cell {
-  const Plan* plan;
-  int threads, chunks, blocks;
-  bool wantsWeights;                 // backward
-  size_t channels;                   // in whole blocks
-  Size inSize, nodeSize;
-  Edge edges[kMaxEdges];
-  float *states[kMaxStates], *gradients[kMaxStates];
-  Scratch scratch[kMaxThreads];
-  // Sums of one image that are added up over the images in order: [N][slots][channels].
-  float* partials;
-  int slots;
-  float* weightGradients;            // [chunks][chunkFloats], of the edges of one state
-  size_t chunkFloats;
-  float *poolB[2], *poolK[2];
-  double* sums;                      // [16][channels], for totals
-
-  Size sizeOf(int state) const { return state < 2 ? inSize : nodeSize; }
-  size_t imageFloats(Size size) const { return size.block() * blocks; }
-  float* partial(int image, int slot) const { return partials + (static_cast<size_t>(image) * slots + slot) * channels; }
-  double statisticsCount() const { return static_cast<double>(plan->images) * nodeSize.pixels(); }
-  int tileRows() const {
-    const int rows = (blocks == 1 ? 128 : 64) / most(nodeSize.width, 1);
-    return most(1, least(rows, nodeSize.height));
-  }
-};
-
-inline int edgesFrom(const Plan& plan, int state, int* list) {
-  int count = 0;
-  for (int e = 0; e < plan.edges; e++)
-    if (plan.edge[e].source == state) list[count++] = e;
-  return count;
+inline void placeNorm(Supply& supply, BatchNorm& norm, size_t channels) {
+  supply.takeEach(channels, norm.mean, norm.rstd, norm.gamma, norm.beta, norm.scale, norm.shift);
 }
 
-inline void describe(Cell& cell, const Plan& plan, int threads) {
-  cell.plan = &plan;
-  cell.chunks = least(kChunks, plan.images);
-  cell.threads = least(least(threads, cell.chunks), kMaxThreads);
-  cell.blocks = (plan.channels + L - 1) / L;
-  cell.channels = static_cast<size_t>(cell.blocks) * L;
-  cell.inSize = {plan.inHeight, plan.inWidth};
-  cell.nodeSize = {plan.height, plan.width};
-  for (int e = 0; e < plan.edges; e++) {
-    Edge& edge = cell.edges[e];
-    edge.plan = &plan.edge[e];
-    for (int u = 0; u < kUnits; u++) edge.convolution[u].on = edge.plan->column[kOperationOf[u]] >= 0;
-    edge.convolution[kReduceNorm].on = edge.plan->column[kSkip] >= 0 && edge.plan->stride == 2;
-    edge.pooling[0].on = edge.plan->column[kMaxPool] >= 0;
-    edge.pooling[1].on = edge.plan->column[kAvgPool] >= 0;
+inline void placeMatrix(Supply& supply, Matrix& matrix, int rows, int blocks) {
+  matrix = {rows, blocks, supply.takeInts(rows), supply.takeInts(blocks), supply.takeInts(blocks)};
+}
+
+inline void placeInputParameters(Cell& cell, Supply& supply) {
+  for (Input& input : cell.inputs) {
+    if (!input.on()) continue;
+    const int channels = cell.plan->stateChannels;
+    placeMatrix(supply, input.forward, input.halves * input.inChannels(), input.outBlocks);
+    placeMatrix(supply, input.backward, channels, input.inBlocks());
+    input.weights = supply.take(input.weightFloats());
+    input.transposed = supply.take(static_cast<size_t>(input.inBlocks()) * channels * L);
+    placeNorm(supply, input.norm, cell.whole.lanes());
   }
 }
 
-// Blocks that the pointwise part reads: a factorized reduction reads two shifted images.
-inline int inputBlocks(const Cell& cell, int norm) { return norm == kReduceNorm ? 2 * cell.blocks : cell.blocks; }
-inline size_t depthwiseFloats(const Cell& cell, int norm) {
-  return norm == kReduceNorm ? 0 : cell.channels * kKernel[norm] * kKernel[norm];
-}
-inline size_t pointwiseFloats(const Cell& cell, int norm) { return cell.channels * inputBlocks(cell, norm) * L; }
-
-// What backward needs from forward: states, tensors before the normalisations, statistics, packed weights.
-inline void placeArena(Cell& cell, Supply& supply) {
+// The small things of forward: normalisations, packed weights, and copies of the mixture and the paths.
+inline void placeParameters(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
-  for (int s = 0; s < plan.states; s++) cell.states[s] = supply.take(plan.images * cell.imageFloats(cell.sizeOf(s)));
+  placeInputParameters(cell, supply);
   for (int e = 0; e < plan.edges; e++) {
     Edge& edge = cell.edges[e];
     for (int n = 0; n <= kReduceNorm; n++) {
       Convolution& c = edge.convolution[n];
       if (!c.on) continue;
-      c.y = supply.take(plan.images * cell.imageFloats(cell.nodeSize));
-      c.mean = supply.take(cell.channels);
-      c.rstd = supply.take(cell.channels);
+      placeNorm(supply, c, cell.channels);
       c.depthwise = supply.take(depthwiseFloats(cell, n));
       c.flipped = supply.take(depthwiseFloats(cell, n));
       c.pointwise = supply.take(pointwiseFloats(cell, n));
       c.transposed = supply.take(pointwiseFloats(cell, n));
     }
-    for (Pooling& pooling : edge.pooling) {
-      if (!pooling.on) continue;
-      pooling.mean = supply.take(cell.channels);
-      pooling.rstd = supply.take(cell.channels);
-    }
+    for (Pooling& pooling : edge.pooling)
+      if (pooling.on) placeNorm(supply, pooling, cell.channels);
+  }
+  cell.mixture = supply.take(plan.mixture);
+  cell.bypass = plan.groups > 1 ? supply.take(plan.edges) : nullptr;
+  cell.paths = plan.paths ? supply.take(static_cast<size_t>(plan.edges) * cell.images * L) : nullptr;
+}
+
+inline bool isOutput(const Plan& plan, int state) {
+  for (int i = 0; i < plan.outputs; i++)
+    if (plan.output[i] == state) return true;
+  return false;
+}
+
+// Normalised inputs, and states that are not the cell's output itself.
+inline void placeStates(Cell& cell, Supply& supply) {
+  const Plan& plan = *cell.plan;
+  for (Input& input : cell.inputs)
+    if (input.on()) input.normalized = supply.take(plan.images * cell.whole.imageFloats(cell.inSize));
+  for (int s = cell.direct() ? 2 : 0; s < plan.states; s++)
+    if (!cell.direct() || !isOutput(plan, s)) cell.states[s] = supply.take(cell.images * cell.imageFloats(cell.sizeOf(s)));
+  for (int s = 0; s < plan.states && plan.groups > 1; s++) {
+    cell.others[s] = supply.take(cell.images * cell.otherFloats(cell.sizeOf(s)));
+    cell.passed[s] = plan.reduction && s < 2 ? supply.take(cell.images * cell.otherFloats(cell.nodeSize)) : cell.others[s];
   }
 }
 
-// The mixture's weights follow the rest of the arena: backward needs them as they were.
-inline float* placeMixture(Cell& cell, Supply& supply) { return supply.take(static_cast<size_t>(cell.plan->edges) * cell.plan->columns); }
+// What backward needs from forward: states, tensors before the normalisations, statistics, packed weights.
+// When there is no backward, the tensors of one state's edges after another's take the same place.
+inline void placeArena(Cell& cell, Supply& supply, bool keep) {
+  const Plan& plan = *cell.plan;
+  placeParameters(cell, supply);
+  placeStates(cell, supply);
+  const size_t start = supply.used;
+  size_t furthest = start;
+  for (int s = 0, list[kMaxEdges]; s < plan.states; s++) {
+    const int count = edgesFrom(plan, s, list);
+    for (int i = 0; i < count; i++)
+      for (Convolution& c : cell.edges[list[i]].convolution)
+        if (c.on) c.y = supply.take(cell.images * cell.imageFloats(cell.nodeSize));
+    if (supply.used > furthest) furthest = supply.used;
+    if (!keep) supply.used = start;
+  }
+  supply.used = furthest;
+}
+
+// Whole states that lie outside: inputs that are states already, and what is put out.
+inline void attachStates(Cell& cell, const float* const* inputs, const float* output) {
+  const Plan& plan = *cell.plan;
+  for (int i = 0; i < 2; i++)
+    if (!cell.inputs[i].on()) cell.wholeStates[i] = const_cast<float*>(inputs[i]);
+  for (int i = 0; i < plan.outputs; i++)
+    cell.wholeStates[plan.output[i]] = const_cast<float*>(output) + i * plan.images * cell.whole.imageFloats(cell.nodeSize);
+  for (int s = 0; s < plan.states && cell.direct(); s++)
+    if (cell.wholeStates[s]) cell.states[s] = cell.wholeStates[s];
+}
 
 inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
   const Size in = cell.inSize, node = cell.nodeSize;
@@ -158,6 +122,18 @@ inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
   s.pooledMean = supply.take(static_cast<size_t>(node.width) * L);
   s.columns.maxima = supply.take(static_cast<size_t>(in.width + 2) * L);
   s.columns.sums = supply.take(static_cast<size_t>(in.width + 2) * L);
+  if (cell.plan->groups > 1) s.rows = supply.take(static_cast<size_t>(cell.plan->groups) * blocks * node.width * L);
+  size_t inputTile = 0, stateTile = 0, places = 0;
+  for (const Input& input : cell.inputs) {
+    if (!input.on()) continue;
+    const size_t floats = static_cast<size_t>(input.tile) * L, pixels = 2 * static_cast<size_t>(input.tile);
+    if (input.inBlocks() * floats > inputTile) inputTile = input.inBlocks() * floats;
+    if (input.outBlocks * floats > stateTile) stateTile = input.outBlocks * floats;
+    if (pixels > places) places = pixels;
+  }
+  s.inputTile = supply.take(inputTile);
+  s.stateTile = supply.take(stateTile);
+  s.places = supply.takeInts(places);
   if (!backward) return;
   s.dt = supply.take(blocks * node.framedBlock());
   s.dx = supply.take(blocks * in.block());
@@ -168,74 +144,103 @@ inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
   s.frames.gradient = supply.take(static_cast<size_t>(in.width + 2) * (in.height + 2) * L);
 }
 
-constexpr int kSlotsOfEdge = 24;
+// Slots of an edge's partial sums: three for each normalisation of a convolution, and no more than that in backward.
+constexpr int kSlotsOfEdge = 3 * (kReduceNorm + 1);
+// Phase D's slot of an edge's bypass, behind those of its terms.
+DARTS_INLINE int bypassSlot(int edge) { return kSlotsOfEdge * edge + kSlotsOfEdge - 1; }
 
-// What only lasts for one pass.
-inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
+inline void placeSums(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
-  for (int t = 0; t < cell.threads; t++) placeThread(cell, supply, cell.scratch[t], backward);
   int list[kMaxEdges], widest = 0;
   for (int s = 0; s < plan.states; s++) widest = most(widest, edgesFrom(plan, s, list));
-  cell.slots = kSlotsOfEdge * widest + 6;
-  cell.partials = supply.take(static_cast<size_t>(plan.images) * cell.slots * cell.channels);
-  cell.sums = reinterpret_cast<double*>(supply.take(16 * 2 * cell.channels));
-  if (!backward) return;
-  for (int s = 0; s < plan.states; s++) cell.gradients[s] = supply.take(plan.images * cell.imageFloats(cell.sizeOf(s)));
+  cell.partials = {cell.fold, cell.nodeSize, kSlotsOfEdge * widest + 6, nullptr};
+  cell.partials.values = supply.take(cell.partials.floats());
+  cell.inputPartials = {cell.whole, cell.inSize, 6, nullptr};
+  cell.inputPartials.values = supply.take(cell.inputPartials.floats());
+  const size_t lanes = cell.channels > cell.whole.lanes() ? cell.channels : cell.whole.lanes();
+  cell.sums = reinterpret_cast<double*>(supply.take(2 * lanes * (sizeof(double) / sizeof(float))));
+}
+
+inline void placePermutation(Supply& supply, Permutation& p, int toRegisters, int fromRegisters) {
+  const size_t moves = mostMoves(toRegisters, fromRegisters);
+  p.to = supply.takeInts(moves);
+  p.from = supply.takeInts(moves);
+  p.keep = supply.takeInts(moves * L);
+  p.lane = supply.takeInts(moves * L);
+}
+
+inline void placePermutations(Cell& cell, Supply& supply) {
+  const int seen = cell.plan->groups * cell.blocks, whole = cell.fold.together * cell.whole.blocks();
+  if (cell.plan->groups > 1) placePermutation(supply, cell.shuffle, seen, seen);
+  if (cell.direct()) return;
+  placePermutation(supply, cell.enter, seen, whole);
+  placePermutation(supply, cell.leave, whole, seen);
+}
+
+// What only lasts for one pass. States with a scale and a shift, too: they are made again from what is kept.
+inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
+  for (int t = 0; t < cell.threads; t++) placeThread(cell, supply, cell.scratch[t], backward);
+  placeSums(cell, supply);
+  placePermutations(cell, supply);
   for (int i = 0; i < 2; i++) {
-    cell.poolB[i] = supply.take(cell.channels);
-    cell.poolK[i] = supply.take(cell.channels);
+    Input& input = cell.inputs[i];
+    if (!input.on()) continue;
+    cell.wholeStates[i] = input.affine() ? supply.take(cell.plan->images * cell.whole.imageFloats(cell.inSize)) : input.normalized;
   }
-  // States take turns: the gradients at the first norms and of the weights are those of one state's edges.
+}
+
+inline void placeGradients(Cell& cell, Supply& supply) {
+  const Plan& plan = *cell.plan;
+  for (int s = 0; s < plan.states; s++) cell.gradients[s] = supply.take(cell.images * cell.imageFloats(cell.sizeOf(s)));
+  for (int s = 0; s < plan.states && plan.groups > 1; s++)
+    cell.otherGradients[s] = supply.take(cell.images * cell.otherFloats(cell.sizeOf(s)));
+  for (int i = 0; i < 2; i++) {
+    Input& input = cell.inputs[i];
+    supply.takeEach(cell.channels, cell.poolB[i], cell.poolK[i]);
+    if (!input.on()) continue;
+    supply.takeEach(cell.whole.lanes(), input.a, input.b, input.k);
+    cell.wholeGradients[i] = cell.direct() ? cell.gradients[i] : supply.take(plan.images * cell.whole.imageFloats(cell.inSize));
+  }
+}
+
+// Of the edges from one state: gradients at their first norms, and their weights' places in a chunk; returns the floats of these.
+inline size_t placeEdgeGradients(Cell& cell, Supply& supply, int state) {
+  size_t floats = 0;
+  int list[kMaxEdges];
+  const int count = edgesFrom(*cell.plan, state, list);
+  for (int i = 0; i < count; i++) {
+    Edge& edge = cell.edges[list[i]];
+    for (int q = 0; q < kSeparables; q++)
+      if (edge.convolution[q].on) edge.firstGradients[q] = supply.take(cell.images * cell.imageFloats(cell.nodeSize));
+    for (int n = 0; n <= kReduceNorm; n++) {
+      Convolution& c = edge.convolution[n];
+      if (!c.on) continue;
+      supply.takeEach(cell.channels, c.a, c.b, c.k);
+      c.depthwiseGradient = floats;
+      floats += (depthwiseFloats(cell, n) + 15) / 16 * 16;
+      c.pointwiseGradient = floats;
+      floats += (pointwiseFloats(cell, n) + 15) / 16 * 16;
+    }
+    for (Pooling& pooling : edge.pooling)
+      if (pooling.on) pooling.a = supply.take(cell.channels);
+  }
+  return floats;
+}
+
+// What backward needs besides. States take turns, and so do the inputs after them.
+inline void placeBackward(Cell& cell, Supply& supply) {
+  placeGradients(cell, supply);
   const size_t start = supply.used;
   size_t furthest = start;
-  cell.chunkFloats = 0;
-  for (int s = 0; s < plan.states; s++) {
+  cell.chunkFloats = inputGradientFloats(cell.inputs);
+  for (int s = 0; s < cell.plan->states; s++) {
     supply.used = start;
-    size_t floats = 0;
-    const int count = edgesFrom(plan, s, list);
-    for (int i = 0; i < count; i++) {
-      Edge& edge = cell.edges[list[i]];
-      for (int q = 0; q < 2; q++)
-        if (edge.convolution[q].on) edge.firstGradients[q] = supply.take(plan.images * cell.imageFloats(cell.nodeSize));
-      for (int n = 0; n <= kReduceNorm; n++) {
-        Convolution& c = edge.convolution[n];
-        if (!c.on) continue;
-        c.a = supply.take(cell.channels);
-        c.b = supply.take(cell.channels);
-        c.k = supply.take(cell.channels);
-        c.depthwiseGradient = floats;
-        floats += (depthwiseFloats(cell, n) + 15) / 16 * 16;
-        c.pointwiseGradient = floats;
-        floats += (pointwiseFloats(cell, n) + 15) / 16 * 16;
-      }
-      for (Pooling& pooling : edge.pooling)
-        if (pooling.on) pooling.a = supply.take(cell.channels);
-    }
+    const size_t floats = placeEdgeGradients(cell, supply, s);
     if (supply.used > furthest) furthest = supply.used;
     if (floats > cell.chunkFloats) cell.chunkFloats = floats;
   }
   supply.used = furthest;
   cell.weightGradients = supply.take(cell.chunkFloats * cell.chunks);
-}
-
-// Runs body(image, chunk, scratch, whether it is the chunk's first image) for all images; a thread keeps its images.
-template <class Body>
-inline void overImages(const Cell& cell, Body&& body) {
-  struct Context { const Cell* cell; Body* body; } context{&cell, &body};
-  parallel(cell.chunks, cell.threads, [](void* raw, int chunk, int thread) {
-    const Context& it = *static_cast<Context*>(raw);
-    const long images = it.cell->plan->images, chunks = it.cell->chunks;
-    const int begin = static_cast<int>(images * chunk / chunks), end = static_cast<int>(images * (chunk + 1) / chunks);
-    Scratch scratch = it.cell->scratch[thread];
-    for (int n = begin; n < end; n++) (*it.body)(n, chunk, scratch, n == begin);
-  }, &context);
-}
-
-// Runs body(item) for small independent pieces of work.
-template <class Body>
-inline void overItems(const Cell& cell, int items, Body&& body) {
-  struct Context { Body* body; } context{&body};
-  parallel(items, cell.threads, [](void* raw, int item, int) { (*static_cast<Context*>(raw)->body)(item); }, &context);
 }
 
 DARTS_END

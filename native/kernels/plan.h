@@ -9,18 +9,28 @@
 
 namespace darts::kernels {
 
+// How outputs are normalised.
+enum NormKind { kBare, kPlain, kAffine };
+
 // What darts::cell is called with; see its schema in operator.cc.
 struct CellArguments {
-  at::Tensor s0, s1, mixture;
-  std::vector<at::Tensor> weights, statistics;
-  int64_t nodes;
+  at::Tensor states[2];
+  at::Tensor mixture, bypass, paths;  // undefined where there are none
+  std::vector<at::Tensor> given, weights, statistics;
+  std::vector<int64_t> givenTo;     // state of each given tensor
+  int64_t channels, groups, nodes;
   bool reduction;
-  std::vector<int64_t> operations, active;
+  std::vector<int64_t> inputs;      // channels of a part, preprocessing and kind of norm of each
+  std::vector<int64_t> edges;       // source and target of each
+  std::vector<int64_t> operations;  // edge, operation, kind of norm and index in the mixture (or -1) of each
+  std::vector<int64_t> active;      // a flag for each operation, or none for all
+  std::vector<int64_t> concat;      // states that are put out
   bool training;
   double momentum, eps;
 };
 
 // Checks every number and shape, so that the kernels need not; throws c10::Error with what was got and expected.
-Plan makePlan(const CellArguments& arguments);
+// `lanes`: channels in a block.
+Plan makePlan(const CellArguments& arguments, int64_t lanes);
 
 }  // namespace darts::kernels

@@ -5,7 +5,7 @@
 
 DARTS_BEGIN
 
-// Rows to combine: at most the four convolutions, both poolings and the skip connection of an edge.
+// Rows to combine: at most the five convolutions, both poolings and the skip connection of an edge.
 struct Terms {
   static constexpr int kMost = 8;
   int count = 0;
@@ -62,7 +62,8 @@ DARTS_INLINE void withCount(int count, Body body) {
     case 4: return body(Count<4>{});
     case 5: return body(Count<5>{});
     case 6: return body(Count<6>{});
-    default: return body(Count<7>{});
+    case 7: return body(Count<7>{});
+    default: return body(Count<8>{});
   }
 }
 

@@ -33,14 +33,46 @@ constexpr int L = 4, kRegisters = 16;
 typedef float V __attribute__((vector_size(L * 4)));
 typedef int32_t Mask __attribute__((vector_size(L * 4)));  // all bits of a lane, or none
 typedef float Aliased __attribute__((vector_size(L * 4), may_alias));
+typedef int32_t AliasedMask __attribute__((vector_size(L * 4), may_alias));
+typedef float Anywhere __attribute__((vector_size(L * 4), aligned(4), may_alias));
 
 DARTS_INLINE V load(const float* p) { return *reinterpret_cast<const Aliased*>(p); }
 DARTS_INLINE void store(float* p, V v) { *reinterpret_cast<Aliased*>(p) = v; }
+// The same for addresses that are not aligned to a register.
+DARTS_INLINE V loadAnywhere(const float* p) { return *reinterpret_cast<const Anywhere*>(p); }
+DARTS_INLINE void storeAnywhere(float* p, V v) { *reinterpret_cast<Anywhere*>(p) = v; }
+DARTS_INLINE Mask loadMask(const int* p) { return *reinterpret_cast<const AliasedMask*>(p); }
 DARTS_INLINE V all(float x) { return x - V{}; }
 DARTS_INLINE V zero() { return V{}; }
 // Contracted to one instruction where there is one (-ffp-contract=fast).
 DARTS_INLINE V fma(V a, V b, V c) { return a * b + c; }
 DARTS_INLINE V keepWhere(Mask mask, V v) { return reinterpret_cast<V>(reinterpret_cast<Mask>(v) & mask); }
+
+// The first `count` lanes.
+DARTS_INLINE Mask firstLanes(int count) {
+  Mask lane{};
+  DARTS_UNROLL for (int l = 0; l < L; l++) lane[l] = l;
+  return lane < count;
+}
+
+// Lane l of the result is lane from[l].
+DARTS_INLINE V permute(V v, Mask from) {
+#if defined(__clang__)
+  V result{};
+  DARTS_UNROLL for (int l = 0; l < L; l++) result[l] = v[from[l]];
+  return result;
+#else
+  return __builtin_shuffle(v, from);
+#endif
+}
+
+// Lane k of every group of G lanes, in all lanes of its group.
+template <int G>
+DARTS_INLINE V laneOfGroups(V v, int k) {
+  Mask from{};
+  DARTS_UNROLL for (int l = 0; l < L; l++) from[l] = l / G * G + k;
+  return permute(v, from);
+}
 
 // The larger one; `b` where one of them is no number.
 DARTS_INLINE V max(V a, V b) {

@@ -1,13 +1,15 @@
-// Weights between PyTorch's layout and the kernels' blocks.
+// Weights between PyTorch's layout and the kernels' blocks. Images that lie side by side each have a copy of a weight in
+// their lanes, and a share of its gradient.
 #pragma once
 
 #include "placement.h"
 
 DARTS_BEGIN
 
-// Place of a pointwise weight in [outBlocks][inBlocks][L][L].
-DARTS_INLINE size_t blockOf(int outBlock, int inBlock,
-    int inBlocks) { return (static_cast<size_t>(outBlock) * inBlocks + inBlock) * L * L; }
+// Place of a pointwise weight in [rowBlocks][columnBlocks][group][L].
+DARTS_INLINE size_t blockOf(const Cell& cell, int rowBlock, int columnBlock, int columnBlocks) {
+  return (static_cast<size_t>(rowBlock) * columnBlocks + columnBlock) * cell.fold.group * L;
+}
 
 // [rows, C] → the packed matrix and its transpose, from output channel `firstRow` and input block `firstBlock` on.
 inline void packPointwise(const Cell& cell, const Convolution& c, const float* w, int rows, int firstRow,
@@ -17,8 +19,9 @@ inline void packPointwise(const Cell& cell, const Convolution& c, const float* w
     const int out = firstRow + r, outBlock = out / L, o = out % L;
     for (int i = 0; i < channels; i++) {
       const int inBlock = firstBlock + i / L, k = i % L;
-      c.pointwise[blockOf(outBlock, inBlock, inBlocks) + k * L + o] = w[r * channels + i];
-      c.transposed[blockOf(inBlock, outBlock, cell.blocks) + o * L + k] = w[r * channels + i];
+      float* to = c.pointwise + blockOf(cell, outBlock, inBlock, inBlocks) + k * L + o;
+      float* back = c.transposed + blockOf(cell, inBlock, outBlock, cell.blocks) + o * L + k;
+      for (int lane = 0; lane < L; lane += cell.fold.group) to[lane] = back[lane] = w[r * channels + i];
     }
   }
 }
@@ -40,8 +43,8 @@ inline void packConvolution(const Cell& cell, const Edge& edge, int norm, const 
   for (int channel = 0; channel < channels; channel++)
     for (int k = 0; k < taps; k++) {
       const size_t block = static_cast<size_t>(channel / L) * taps;
-      c.depthwise[(block + k) * L + channel % L] = first[channel * taps + k];
-      c.flipped[(block + taps - 1 - k) * L + channel % L] = first[channel * taps + k];
+      float *to = c.depthwise + (block + k) * L + channel % L, *flipped = c.flipped + (block + taps - 1 - k) * L + channel % L;
+      for (int lane = 0; lane < L; lane += cell.fold.group) to[lane] = flipped[lane] = first[channel * taps + k];
     }
   packPointwise(cell, c, second, channels, 0, cell.blocks, 0);
 }
@@ -56,13 +59,20 @@ inline float* addChunks(const Cell& cell, size_t offset, size_t floats) {
   return sum;
 }
 
+// A weight's gradient, from the lanes of the images that lie side by side.
+DARTS_INLINE float sumOfGroups(const Cell& cell, const float* g) {
+  float sum = 0;
+  for (int lane = 0; lane < L; lane += cell.fold.group) sum += g[lane];
+  return sum;
+}
+
 inline void unpackPointwise(const Cell& cell, const float* g, float* w, int rows, int firstRow, int inBlocks,
     int firstBlock) {
   const int channels = cell.plan->channels;
   for (int r = 0; r < rows; r++)
     for (int i = 0; i < channels; i++)
-      w[r * channels + i] = g[blockOf((firstRow + r) / L, firstBlock + i / L,
-          inBlocks) + (firstRow + r) % L * L + i % L];
+      w[r * channels + i] = sumOfGroups(cell, g + blockOf(cell, (firstRow + r) / L, firstBlock + i / L, inBlocks) +
+          (firstRow + r) % L * L + i % L);
 }
 
 inline void unpackGradients(const Cell& cell, const Edge& edge, int norm, float* const* gradients) {
@@ -78,7 +88,8 @@ inline void unpackGradients(const Cell& cell, const Edge& edge, int norm, float*
   const float* depthwise = addChunks(cell, c.depthwiseGradient, depthwiseFloats(cell, norm));
   const int taps = kKernel[norm] * kKernel[norm];
   for (int channel = 0; channel < channels; channel++)
-    for (int k = 0; k < taps; k++) first[channel * taps + k] = depthwise[(static_cast<size_t>(channel / L) * taps + k) * L + channel % L];
+    for (int k = 0; k < taps; k++)
+      first[channel * taps + k] = sumOfGroups(cell, depthwise + (static_cast<size_t>(channel / L) * taps + k) * L + channel % L);
   unpackPointwise(cell, pointwise, second, channels, 0, cell.blocks, 0);
 }
 

@@ -25,6 +25,7 @@ MAKERS = {
     "supernet": search_cases.supernet,
     "partial-channels": search_cases.partial,
     "methods": method_cases.methods,
+    "sampled": search_cases.sampled,
     "unrolled-double-backward": search_cases.double_backward,
     "network": network_cases.network,
 }

@@ -126,7 +126,7 @@ def drop_undrawn(net: MethodNet) -> None:
     """Makes mixed operations compute the drawn candidate alone, so that no other one's statistics move."""
     for module in net.modules():
         if isinstance(module, MixedOp):
-            module.forward = lambda x, weights, ops=module._ops: (
+            module.forward = lambda x, weights, chosen=None, ops=module._ops: (
                 weights[weights.argmax()] * ops[int(weights.argmax())](x)
             )
 

@@ -177,7 +177,10 @@ class MixedOp(nn.Module):
         super().__init__()
         self._ops = nn.ModuleList(supernet_op(name, c, stride) for name in primitives)
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
+    def forward(self, x: Tensor, weights: Tensor, chosen: int | None = None) -> Tensor:
+        """All operations, or the chosen one alone (GDAS)."""
+        if chosen is not None:
+            return weights[chosen] * self._ops[chosen](x)
         return total(w * op(x) for w, op in zip(weights, self._ops))
 
 
@@ -188,8 +191,8 @@ class PartialMixedOp(MixedOp):
         super().__init__(c // share, stride, primitives)
         self.part, self.share, self.stride = c // share, share, stride
 
-    def forward(self, x: Tensor, weights: Tensor) -> Tensor:
-        mixed, others = super().forward(x[:, : self.part], weights), x[:, self.part :]
+    def forward(self, x: Tensor, weights: Tensor, chosen: int | None = None) -> Tensor:
+        mixed, others = super().forward(x[:, : self.part], weights, chosen), x[:, self.part :]
         if self.stride == 2:
             others = F.max_pool2d(others, 2)
         joined = torch.cat([mixed, others], 1)
@@ -210,11 +213,19 @@ class SearchCell(nn.Module):
             for stride in strides
         )
 
-    def forward(self, s0: Tensor, s1: Tensor, weights: Tensor, edge_weights: Tensor | None = None) -> Tensor:
+    def forward(
+        self,
+        s0: Tensor,
+        s1: Tensor,
+        weights: Tensor,
+        edge_weights: Tensor | None = None,
+        chosen: list[int] | None = None,
+    ) -> Tensor:
         states = [self.preprocess0(s0), self.preprocess1(s1)]
+        chosen = chosen or [None] * len(self._ops)
         edge = 0
         for _ in range(self.nodes):
-            incoming = [self._ops[edge + j](h, weights[edge + j]) for j, h in enumerate(states)]
+            incoming = [self._ops[edge + j](h, weights[edge + j], chosen[edge + j]) for j, h in enumerate(states)]
             if edge_weights is not None:
                 incoming = [edge_weights[edge + j] * h for j, h in enumerate(incoming)]
             edge += len(states)
@@ -267,7 +278,7 @@ class Supernet(nn.Module):
         return self.mixed(images, normal, reduced)
 
     def mixed(self, images: Tensor, normal: tuple, reduced: tuple) -> Tensor:
-        """With the weights of operations and edges themselves."""
+        """For each cell type the weights of operations and edges, and the operations chosen."""
         s0 = s1 = self.stem(images)
         for cell in self.cells:
             s0, s1 = s1, cell(s0, s1, *(reduced if cell.reduction else normal))

@@ -142,6 +142,33 @@ def partial():
     }
 
 
+def sampled():
+    """GDAS: one operation an edge, with the straight-through gradient. Weights, alphas and batch are `supernet`'s."""
+    record = Record()
+    run = search(SMALL)
+    images, labels = draw_batch("batches/train1", SMALL)
+    draw, temperature = Draw("sampled/noise"), 2.0
+    noise = [draw.normal(*run.net.alpha_shape, scale=2.0) for _ in ALPHAS]
+    mixtures = []
+    for alphas, g in zip(run.alphas, noise):
+        soft = ((alphas.log_softmax(-1) + g) / temperature).softmax(-1)
+        chosen = soft.argmax(-1)
+        hard = F.one_hot(chosen, soft.shape[-1]) - soft.detach() + soft
+        mixtures.append((hard, None, chosen.tolist()))
+    logits = run.net.mixed(images, *mixtures)
+    loss = F.cross_entropy(logits, labels)
+    names = [*ALPHAS, *run.weights]
+    grads = torch.autograd.grad(loss, run.alphas + list(run.weights.values()), allow_unused=True)
+    record.put("noise", named(noise))
+    record.put("", {"logits": logits, "loss": loss})
+    record.put("grads", {name: g for name, g in zip(names, grads) if g is not None})
+    return record, {
+        "description": "supernet with one sampled operation an edge: forward and gradients",
+        "temperature": temperature,
+        "chosen": [chosen for _, _, chosen in mixtures],
+    }
+
+
 def search(config: dict, statistics=False) -> Search:
     name = f"C{config['channels']}-{config['cells']}"
     net = Supernet(**config).train()

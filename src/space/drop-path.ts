@@ -7,7 +7,7 @@ import { type Tensor, zeros } from "../tensor/tensor.ts";
 export interface DropPath {
   /** Probability that a path of an image is dropped; 0 drops nothing. */
   readonly probability: number;
-  /** Draws the mask of one path, [N, 1, 1, 1] of zeros and ones; by default from libtorch's generator. */
+  /** Draws the mask of one path of N images, [N, 1, 1, 1] of zeros and ones; by default from libtorch's generator. */
   readonly draw?: (path: Tensor, keepProbability: number) => Tensor;
 }
 
@@ -16,6 +16,12 @@ export function dropPath(x: Tensor, { probability, draw = drawMask }: DropPath):
   if (probability === 0) return x;
   const keepProbability = 1 - probability;
   return x.div(keepProbability).mul(draw(x, keepProbability));
+}
+
+/** What {@link dropPath} multiplies a path by, [N, 1, 1, 1]: the same draw, for paths of N images that are not there yet. */
+export function pathScale(images: Tensor, { probability, draw = drawMask }: DropPath): Tensor {
+  const keepProbability = 1 - probability;
+  return draw(images, keepProbability).div(keepProbability);
 }
 
 function drawMask(path: Tensor, keepProbability: number): Tensor {

@@ -1,86 +1,184 @@
-// The body of a supernet cell as one fused operator (native/kernels): forward and backward of all edges together.
-// The modules stay those of the composite cell, so parameters, buffers and their names do too; the two ways to
-// compute a cell are each other's oracle.
-import { BatchNorm2d } from "../nn/layers.ts";
-import { operator } from "../tensor/aten.ts";
+// A cell on the fused kernels (native/kernels): forward and backward of its preprocessing and all edges together. The
+// modules stay those of the composite cell, so parameters, buffers and their names do too; the two ways to compute a cell
+// are each other's oracle.
+import { UserError } from "../errors.ts";
+import type { Layer } from "../nn/module.ts";
+import { aten, operator } from "../tensor/aten.ts";
 import { scope } from "../tensor/scope.ts";
-import type { Tensor } from "../tensor/tensor.ts";
-import { MixedOp } from "./mixed-op.ts";
-import { DARTS_PRIMITIVES, type Primitive } from "./primitives.ts";
-import type { CellMixture } from "./supernet.ts";
+import { ones, type Tensor } from "../tensor/tensor.ts";
+import { BlockedImages, type Images, toBlocked, toImages } from "./blocked.ts";
+import {
+  type CellCover,
+  type CellPlan,
+  coverCell,
+  findNorm,
+  type Placed,
+  type Segment,
+} from "./cell-plan.ts";
 
-/** What the fused operator computes: a cell's edges, node by node, and how they are laid out. */
-export interface FusedCellOptions {
-  readonly edges: readonly MixedOp[];
-  readonly nodes: number;
-  readonly reduction: boolean;
-  readonly primitives: readonly Primitive[];
+/** Fused CPU kernels where they fit, always (an error where they do not), or libtorch's operators one by one. */
+export type Kernels = "auto" | "fused" | "composite";
+
+/** How a cell's operations count in one forward pass. */
+export interface FusedPass {
+  /** Batch statistics, or the running ones. */
+  readonly training: boolean;
+  /** Weights that the plan's operations refer to by their index, any shape. */
+  readonly mixture?: Tensor;
+  /** Weight of each edge for the channels that pass its operations by, [edges], where a plan has groups; absent: 1. */
+  readonly bypass?: Tensor;
+  /** For each edge its operations to evaluate; absent: all. */
+  readonly active?: readonly (readonly number[])[];
+  /** Scale of each edge's outputs for each image, [edges, N], except skip connections; absent: 1. */
+  readonly paths?: Tensor;
 }
 
-/** A cell's body on the fused kernels. Holds the edges' live parameters and buffers, and owns none. */
+/** A cell on the fused kernels. Holds the layers' live parameters and buffers, and owns none. */
 export class FusedCell {
-  readonly #options: FusedCellOptions;
-  readonly #weights: readonly Tensor[];
-  readonly #statistics: readonly Tensor[];
-  readonly #operations: readonly number[];
+  readonly #plan: CellPlan;
+  readonly #segments: readonly Segment[];
+  readonly #before: readonly [Layer, Layer] | undefined;
   readonly #momentum: number;
   readonly #eps: number;
 
-  constructor(options: FusedCellOptions) {
-    this.#options = options;
-    this.#weights = options.edges.flatMap((edge) => edge.parameters());
-    this.#statistics = options.edges.flatMap((edge) => edge.buffers());
-    this.#operations = options.primitives.map((primitive) =>
-      (DARTS_PRIMITIVES as readonly string[]).indexOf(primitive),
-    );
-    const norm = findNorm(options.edges);
+  constructor(plan: CellPlan, { segments, before }: CellCover) {
+    this.#plan = plan;
+    this.#segments = segments;
+    this.#before = before;
+    const operations = segments.flatMap(({ covered }) => covered.map(({ module }) => module));
+    const norm = [...operations, ...(plan.preprocess ?? [])]
+      .map(findNorm)
+      .find((found) => found !== undefined);
     this.#momentum = norm?.momentum ?? 0.1;
     this.#eps = norm?.eps ?? 1e-5;
   }
 
-  /** Preprocessed inputs, [N, C, H, W] each, float32 on the CPU → the nodes' states, [N, nodes·C, H', W']. */
-  forward(s0: Tensor, s1: Tensor, { operations, edges, active }: CellMixture): Tensor {
-    const { nodes, reduction, edges: modules, primitives } = this.#options;
+  /** The cell's inputs, float32 on the CPU → the states of `concat`, as the parts of one. */
+  forward(s0: BlockedImages, s1: BlockedImages, pass: FusedPass): BlockedImages {
     return scope(() => {
-      // An edge's weight multiplies all of its candidates: it can as well multiply their weights.
-      const mixture = edges ? operations.mul(edges.reshape([-1, 1])) : operations;
-      const flags = active?.flatMap((chosen) => primitives.map((_, k) => (chosen.includes(k) ? 1 : 0))) ?? [];
-      return operator("darts::cell")(
-        s0,
-        s1,
-        mixture,
-        this.#weights,
-        this.#statistics,
-        nodes,
-        reduction,
-        this.#operations,
-        flags,
-        modules[0].training,
-        this.#momentum,
-        this.#eps,
-      ) as Tensor;
+      const states = [s0, s1].map((input, i) =>
+        this.#before ? BlockedImages.from(this.#before[i].forward(input.toImages())) : input,
+      );
+      let output = s1;
+      for (const segment of this.#segments) {
+        output = this.#run(segment, states, pass);
+        if (segment === this.#segments.at(-1)) break;
+        for (const [i, state] of segment.states.slice(segment.given).entries())
+          states[state] = output.part(i);
+      }
+      return output;
     });
+  }
+
+  #run(segment: Segment, states: readonly BlockedImages[], pass: FusedPass): BlockedImages {
+    const { covered, edges } = segment;
+    const { channels, groups = 1, reduction } = this.#plan;
+    const { active, mixture, bypass, paths } = pass;
+    const given = segment.states
+      .map((state, number) => this.#given(segment, { state, number }, states, pass))
+      .filter((start) => start !== undefined);
+    const whole = edges.length === this.#plan.edges.length;
+    const blocks = operator("darts::cell")(
+      states[0].blocks,
+      states[1].blocks,
+      mixture ?? null,
+      groups > 1 ? (bypass ?? ones([edges.length])) : null,
+      paths ? (whole ? paths : cutRows(paths, edges)) : null,
+      given.map(({ images }) => images.blocks),
+      given.map(({ number }) => number),
+      segment.weights,
+      segment.statistics,
+      channels,
+      groups,
+      segment.states.length - 2,
+      reduction,
+      segment.preprocess.flatMap((numbers, i) => [states[i].channels, ...numbers]),
+      segment.edgeNumbers,
+      segment.operationNumbers,
+      active ? covered.map((operation) => (isActive(operation, pass) ? 1 : 0)) : [],
+      segment.concat,
+      pass.training,
+      this.#momentum,
+      this.#eps,
+    ) as Tensor;
+    return new BlockedImages(blocks, channels);
+  }
+
+  /** What a node of the segment starts from, if it does not start from zero. */
+  #given(
+    { given, apart }: Segment,
+    { state, number }: { state: number; number: number },
+    states: readonly BlockedImages[],
+    pass: FusedPass,
+  ): { number: number; images: BlockedImages } | undefined {
+    if (number < 2) return undefined;
+    if (number < given) return { number, images: states[state] };
+    const terms = apart
+      .filter((operation) => this.#plan.edges[operation.edge].target === state && isActive(operation, pass))
+      .map((operation) => this.#apart(operation, states, pass));
+    return terms.length > 0
+      ? { number, images: BlockedImages.from(terms.reduce((a, b) => a.add(b))) }
+      : undefined;
+  }
+
+  /** An operation that the kernels do not have. */
+  #apart({ module, edge, weight }: Placed, states: readonly BlockedImages[], pass: FusedPass): Tensor {
+    const { mixture, paths } = pass;
+    const value = module.forward(states[this.#plan.edges[edge].source].toImages());
+    const weighted =
+      weight === undefined || !mixture ? value : value.mul(mixture.reshape([-1]).select(0, weight));
+    return paths ? weighted.mul(paths.select(0, edge).reshape([-1, 1, 1, 1])) : weighted;
   }
 }
 
-/** The fused form of a cell's body, or undefined where the kernels do not cover its edges. */
-export function fuseCell(
-  edges: readonly unknown[],
-  options: Omit<FusedCellOptions, "edges">,
-): FusedCell | undefined {
-  const known = options.primitives.every((name) => (DARTS_PRIMITIVES as readonly string[]).includes(name));
-  const covered =
-    known && options.nodes <= MAX_NODES && new Set(options.primitives).size === options.primitives.length;
-  // Exactly MixedOp: an edge of a class of its own computes something else.
-  const plain = edges.filter(
-    (edge): edge is MixedOp => edge instanceof MixedOp && edge.constructor === MixedOp,
-  );
-  return covered && plain.length === edges.length ? new FusedCell({ ...options, edges: plain }) : undefined;
+/** The fused form of a cell, or undefined where the kernels have nothing to do or no room. */
+export function fuseCell(plan: CellPlan): FusedCell | undefined {
+  const cover = coverCell(plan);
+  return cover && new FusedCell(plan, cover);
 }
 
-/** Whether the kernels can take these inputs; else the composite cell must. */
-export function fusable(s0: Tensor, s1: Tensor): boolean {
-  return [s0, s1].every((state) => state.device === "cpu" && state.dtype === "float32");
+/** Whether the kernels can take these images; else the composite cell must. */
+export function fusable(images: Images): boolean {
+  return images instanceof BlockedImages || (images.device === "cpu" && images.dtype === "float32");
+}
+
+/** The two ways to compute a cell. */
+export interface CellPaths {
+  readonly kernels: Kernels;
+  readonly fused: FusedCell | undefined;
+  /** What the fused cell is told, for a batch of so many images. */
+  readonly pass: (images: number) => FusedPass;
+  /** Inputs as tensors of libtorch → output of so many parts. */
+  readonly composite: (s0: Tensor, s1: Tensor) => Tensor;
+  readonly parts: number;
+}
+
+/** A cell's output from its inputs, fused where the kernels take it, in the layout of its inputs. */
+export function forwardCell<Layout extends Images>(
+  s0: Layout,
+  s1: Layout,
+  { kernels, fused, pass, composite, parts }: CellPaths,
+): Layout {
+  const result = scope((): Images => {
+    if (fused && fusable(s0) && fusable(s1)) {
+      const first = toBlocked(s0);
+      const output = fused.forward(first, s1 === s0 ? first : toBlocked(s1), pass(first.count));
+      return s1 instanceof BlockedImages ? output : output.toImages();
+    }
+    const [x0, x1] = [s0, s1].map(toImages);
+    if (kernels === "fused") throw notFusable(x0);
+    const output = composite(x0, x1);
+    return s1 instanceof BlockedImages ? BlockedImages.from(output, parts) : output;
+  });
+  // TypeScript does not follow that one layout in means the same one out.
+  return result as Layout;
+}
+
+function notFusable({ device, dtype }: Tensor): UserError {
+  return new UserError(
+    `kernels is fused, but the fused kernels do not cover these cells (on ${device}, ${dtype}): they take cells of ` +
+      "at most ten nodes with operations of DARTS, on the CPU in float32. Set kernels to auto or composite.",
+  );
 }
 
 /** Gives back the memory that the kernels keep between steps: when a search is over, training needs it. */
@@ -88,11 +186,13 @@ export function releaseKernelMemory(): void {
   operator("darts::release_memory")();
 }
 
-/** The kernels' fixed size: see kMaxNodes in native/kernels/cell.h. */
-const MAX_NODES = 10;
+function isActive({ edge, index }: Placed, { active }: FusedPass): boolean {
+  return active?.[edge].includes(index) ?? true;
+}
 
-function findNorm(edges: readonly MixedOp[]): BatchNorm2d | undefined {
-  for (const edge of edges)
-    for (const module of edge.modules()) if (module instanceof BatchNorm2d) return module;
-  return undefined;
+function cutRows(matrix: Tensor, rows: readonly number[]): Tensor {
+  return aten.stack.default(
+    rows.map((row) => matrix.select(0, row)),
+    0,
+  );
 }

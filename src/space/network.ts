@@ -1,12 +1,14 @@
 // The derived (evaluation) network: cells of one genotype, trained from scratch (DARTS, section 3.2).
 import { type ImageSize, reducedSize } from "../genotype/counts.ts";
 import type { Edge, Genotype } from "../genotype/genotype.ts";
-import { BatchNorm2d, Conv2d, globalAveragePool, Linear, ReLU } from "../nn/layers.ts";
+import { BatchNorm2d, Conv2d, Linear, ReLU } from "../nn/layers.ts";
 import { Identity, type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
-import { cat, type Tensor } from "../tensor/tensor.ts";
+import { cat, ones, type Tensor } from "../tensor/tensor.ts";
 import { AuxiliaryHead } from "./auxiliary-head.ts";
-import { type DropPath, dropPath } from "./drop-path.ts";
+import { averageOf, type Images, toBlocked, toImages } from "./blocked.ts";
+import { type DropPath, dropPath, pathScale } from "./drop-path.ts";
+import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels } from "./fused-cell.ts";
 import { operationBuilder } from "./operations.ts";
 import { type CellPlace, cellPlaces, preprocessing } from "./supernet.ts";
 
@@ -21,6 +23,8 @@ export interface NetworkOptions {
   readonly imageSize: ImageSize;
   readonly stem: "cifar" | "imagenet";
   readonly auxiliary: boolean;
+  /** How cells are computed; absent: auto. Fused cells have no second derivatives. */
+  readonly kernels?: Kernels;
 }
 
 /** A discrete cell: every node sums its two chosen operations. */
@@ -30,8 +34,14 @@ export class NetworkCell extends Module {
   readonly _ops: readonly Layer[];
   readonly edges: readonly Edge[];
   readonly concat: readonly number[];
+  readonly kernels: Kernels;
+  readonly #fused: FusedCell | undefined;
 
-  constructor(genotype: Genotype, { channels, inputs, reduction, afterReduction }: CellPlace) {
+  constructor(
+    genotype: Genotype,
+    { channels, inputs, reduction, afterReduction }: CellPlace,
+    kernels: Kernels = "auto",
+  ) {
     super();
     this.edges = reduction ? genotype.reduce : genotype.normal;
     this.concat = reduction ? genotype.reduceConcat : genotype.normalConcat;
@@ -39,25 +49,63 @@ export class NetworkCell extends Module {
     this._ops = this.edges.map(([op, source]) =>
       operationBuilder(op)(channels, reduction && source < 2 ? 2 : 1, true),
     );
+    this.kernels = kernels;
+    if (kernels === "composite") return;
+    const edges = this.edges.map(([primitive, source], i) => ({
+      source,
+      target: 2 + Math.floor(i / 2),
+      operations: [{ primitive, module: this._ops[i] }],
+    }));
+    this.#fused = fuseCell({
+      channels,
+      preprocess: [this.preprocess0, this.preprocess1],
+      edges,
+      nodes: edges.length / 2,
+      reduction,
+      concat: this.concat,
+    });
   }
 
-  forward(s0: Tensor, s1: Tensor, drop: DropPath): Tensor {
-    return scope(() => {
-      const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
-      for (let i = 0; i < this.edges.length; i += 2) {
-        states.push(this.#path(i, states, drop).add(this.#path(i + 1, states, drop)));
-      }
-      return cat(
-        this.concat.map((index) => states[index]),
-        1,
-      );
+  /** Whether the kernels compute this cell, where they take its inputs. */
+  get fused(): boolean {
+    return this.#fused !== undefined;
+  }
+
+  /** [N, C0, H, W], [N, C1, H', W'] → [N, states·channels, H'', W''], in the layout of its inputs. */
+  forward<Layout extends Images>(s0: Layout, s1: Layout, drop: DropPath): Layout {
+    return forwardCell(s0, s1, {
+      kernels: this.kernels,
+      fused: this.#fused,
+      parts: this.concat.length,
+      pass: (images) => ({ training: this.training, paths: this.#paths(images, drop) }),
+      composite: (x0, x1) => this.#compose(x0, x1, drop),
     });
+  }
+
+  #compose(s0: Tensor, s1: Tensor, drop: DropPath): Tensor {
+    const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
+    for (let i = 0; i < this.edges.length; i += 2)
+      states.push(this.#path(i, states, drop).add(this.#path(i + 1, states, drop)));
+    return cat(
+      this.concat.map((index) => states[index]),
+      1,
+    );
   }
 
   #path(i: number, states: readonly Tensor[], drop: DropPath): Tensor {
     const operation = this._ops[i];
     const value = operation.forward(states[this.edges[i][1]]);
     return this.training && !(operation instanceof Identity) ? dropPath(value, drop) : value;
+  }
+
+  /** The scales of all paths, [edges, N], drawn in the order in which the composite cell draws them. */
+  #paths(images: number, drop: DropPath): Tensor | undefined {
+    if (!this.training || drop.probability === 0) return undefined;
+    const kept = ones([images, 1, 1, 1]);
+    const scales = this._ops.map((operation) =>
+      operation instanceof Identity ? kept : pathScale(kept, drop),
+    );
+    return cat(scales, 0).reshape([scales.length, -1]);
   }
 }
 
@@ -86,7 +134,7 @@ export class Network extends Module {
 
     const width = { normal: genotype.normalConcat.length, reduce: genotype.reduceConcat.length };
     const places = cellPlaces({ channels, cells, width, stem: stemChannels, afterReduction: imagenet });
-    this.cells = places.map((place) => new NetworkCell(genotype, place));
+    this.cells = places.map((place) => new NetworkCell(genotype, place, options.kernels));
 
     const auxiliaryCell = places[this.#auxiliaryAt(cells)];
     this.auxiliary_head = options.auxiliary
@@ -105,13 +153,18 @@ export class Network extends Module {
   forward(images: Tensor, drop: DropPath = { probability: 0 }): NetworkOutput {
     return scope(() => {
       let auxiliary: Tensor | undefined;
-      let [s0, s1] = this.#stems(images);
+      let [s0, s1]: [Images, Images] = this.#stems(images);
+      // One conversion for the whole network; cells that the kernels do not cover convert their own.
+      if (fusable(s0) && this.cells.some((cell) => cell.fused)) {
+        const first = toBlocked(s0);
+        [s0, s1] = [first, s1 === s0 ? first : toBlocked(s1)];
+      }
       for (const [i, cell] of this.cells.entries()) {
         [s0, s1] = [s1, cell.forward(s0, s1, drop)];
         if (this.training && i === this.#auxiliaryAt(this.cells.length))
-          auxiliary = this.auxiliary_head?.forward(s1);
+          auxiliary = this.auxiliary_head?.forward(toImages(s1));
       }
-      return { logits: this.classifier.forward(globalAveragePool(s1)), auxiliary };
+      return { logits: this.classifier.forward(averageOf(s1)), auxiliary };
     });
   }
 

@@ -1,14 +1,16 @@
 // The supernet (DARTS, sections 2.1 and 2.2): cells whose edges mix all candidate operations.
 // The alphas are not in here: a search method makes the mixture's weights from them before each pass.
-import { UserError } from "../errors.ts";
-import { edgeOffset, isReduction } from "../genotype/genotype.ts";
-import { BatchNorm2d, Conv2d, globalAveragePool, Linear } from "../nn/layers.ts";
+import { allNodes, edgeOffset, isReduction } from "../genotype/genotype.ts";
+import { BatchNorm2d, Conv2d, Linear } from "../nn/layers.ts";
 import { type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
-import { type FusedCell, fusable, fuseCell } from "./fused-cell.ts";
+import { averageOf, type Images, toBlocked } from "./blocked.ts";
+import type { CellPlan } from "./cell-plan.ts";
+import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels } from "./fused-cell.ts";
 import { type EdgeContext, type EdgeModule, MixedOp } from "./mixed-op.ts";
 import { FactorizedReduce, ReLUConvBN } from "./operations.ts";
+import { PartialMixedOp } from "./partial-channels.ts";
 import type { Primitive } from "./primitives.ts";
 
 /** How the cells of one type mix their edges' candidates. */
@@ -41,9 +43,6 @@ export interface SupernetOptions {
   /** How cells are computed; absent: auto. Fused cells have no second derivatives. */
   readonly kernels?: Kernels;
 }
-
-/** Fused CPU kernels where they fit, always (an error where they do not), or libtorch's operators one by one. */
-export type Kernels = "auto" | "fused" | "composite";
 
 /** Maps a cell's two inputs to its channels; the older one is halved when a reduction cell lies between. */
 export function preprocessing(
@@ -79,38 +78,48 @@ export class SupernetCell extends Module {
       createEdge({ channels, stride: reduction && source < 2 ? 2 : 1, primitives, edge, reduction }),
     );
     this.kernels = kernels;
-    if (kernels !== "composite") this.#fused = fuseCell(this._ops, { nodes, reduction, primitives });
+    if (kernels === "composite") return;
+    const preprocess = [this.preprocess0, this.preprocess1] as const;
+    const plan = mixedPlan(this._ops, { channels, preprocess, nodes, reduction, primitives });
+    if (plan) this.#fused = fuseCell(plan);
   }
 
-  /** [N, C0, H, W], [N, C1, H', W'] → [N, nodes·channels, H'', W'']. */
-  forward(s0: Tensor, s1: Tensor, mixture: CellMixture): Tensor {
-    return scope(() => {
-      const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
-      if (this.#fused && fusable(states[0], states[1])) {
-        return this.#fused.forward(states[0], states[1], mixture);
-      }
-      if (this.kernels === "fused") throw notFusable(states[0]);
-      for (let node = 0; node < this.nodes; node++) {
-        const first = edgeOffset(node);
-        states.push(
-          states.map((state, j) => this.#edge(first + j, state, mixture)).reduce((a, b) => a.add(b)),
-        );
-      }
-      return cat(states.slice(2), 1);
+  /** Whether the kernels compute this cell, where they take its inputs. */
+  get fused(): boolean {
+    return this.#fused !== undefined;
+  }
+
+  /** [N, C0, H, W], [N, C1, H', W'] → [N, nodes·channels, H'', W''], in the layout of its inputs. */
+  forward<Layout extends Images>(s0: Layout, s1: Layout, mixture: CellMixture): Layout {
+    const { operations, edges, active } = mixture;
+    return forwardCell(s0, s1, {
+      kernels: this.kernels,
+      fused: this.#fused,
+      parts: this.nodes,
+      pass: () => ({
+        training: this.training,
+        // An edge's weight multiplies all of its candidates, so it can as well multiply their weights, and what passes them by.
+        mixture: edges ? operations.mul(edges.reshape([-1, 1])) : operations,
+        bypass: edges,
+        active,
+      }),
+      composite: (x0, x1) => this.#compose(x0, x1, mixture),
     });
+  }
+
+  #compose(s0: Tensor, s1: Tensor, mixture: CellMixture): Tensor {
+    const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
+    for (let node = 0; node < this.nodes; node++) {
+      const first = edgeOffset(node);
+      states.push(states.map((state, j) => this.#edge(first + j, state, mixture)).reduce((a, b) => a.add(b)));
+    }
+    return cat(states.slice(2), 1);
   }
 
   #edge(edge: number, state: Tensor, { operations, edges, active }: CellMixture): Tensor {
     const value = this._ops[edge].forward(state, operations.select(0, edge), active?.[edge]);
     return edges ? value.mul(edges.select(0, edge)) : value;
   }
-}
-
-function notFusable({ device, dtype }: Tensor): UserError {
-  return new UserError(
-    `kernels is fused, but the fused kernels do not cover these cells (on ${device}, ${dtype}): they take the eight ` +
-      "primitives of DARTS on the CPU in float32, mixed as DARTS mixes them. Set kernels to auto or composite.",
-  );
 }
 
 /** A network of mixed cells, from images [N, imageChannels, H, W] to logits [N, classes]. */
@@ -136,13 +145,18 @@ export class Supernet extends Module {
 
   forward(images: Tensor, mixture: Mixture): Tensor {
     return scope(() => {
-      let s0 = this.stem.forward(images);
-      let s1 = s0;
-      for (const cell of this.cells) {
-        [s0, s1] = [s1, cell.forward(s0, s1, cell.reduction ? mixture.reduce : mixture.normal)];
-      }
-      return this.classifier.forward(globalAveragePool(s1));
+      const stem = this.stem.forward(images);
+      // One conversion for the whole network; cells that the kernels do not cover convert their own.
+      const blocked = fusable(stem) && this.cells.some((cell) => cell.fused);
+      return this.classifier.forward(averageOf(this.#body(blocked ? toBlocked(stem) : stem, mixture)));
     });
+  }
+
+  #body(stem: Images, mixture: Mixture): Images {
+    let [s0, s1] = [stem, stem];
+    for (const cell of this.cells)
+      [s0, s1] = [s1, cell.forward(s0, s1, cell.reduction ? mixture.reduce : mixture.normal)];
+    return s1;
   }
 }
 
@@ -190,10 +204,38 @@ export function cellPlaces({
 }
 
 /** The edges of a cell in their published order, each with the state it starts from. */
-export function edgesOf(nodes: number): { edge: number; source: number }[] {
-  const edges: { edge: number; source: number }[] = [];
+export function edgesOf(nodes: number): { edge: number; source: number; target: number }[] {
+  const edges: { edge: number; source: number; target: number }[] = [];
   for (let node = 0; node < nodes; node++) {
-    for (let source = 0; source < node + 2; source++) edges.push({ edge: edges.length, source });
+    for (let source = 0; source < node + 2; source++)
+      edges.push({ edge: edges.length, source, target: node + 2 });
   }
   return edges;
+}
+
+/** A cell for the kernels; undefined where an edge is of a class of its own and computes something else. */
+export function mixedPlan(
+  modules: readonly EdgeModule[],
+  {
+    primitives,
+    ...rest
+  }: Pick<CellPlan, "channels" | "preprocess" | "nodes" | "reduction"> & {
+    readonly primitives: readonly Primitive[];
+  },
+): CellPlan | undefined {
+  const plain = modules.filter(
+    (module): module is MixedOp => module.constructor === MixedOp || module.constructor === PartialMixedOp,
+  );
+  const shares = new Set(plain.map((module) => (module instanceof PartialMixedOp ? module.share : 1)));
+  if (plain.length < modules.length || shares.size > 1) return undefined;
+  const edges = edgesOf(rest.nodes).map(({ edge, source, target }) => ({
+    source,
+    target,
+    operations: primitives.map((primitive, k) => ({
+      primitive,
+      module: plain[edge]._ops[k],
+      weight: edge * primitives.length + k,
+    })),
+  }));
+  return { ...rest, edges, groups: [...shares][0], concat: allNodes(rest.nodes) };
 }

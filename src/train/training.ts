@@ -38,7 +38,7 @@ interface TrainingState {
 /** The network that a configuration and a data set ask for, untrained. Draws from libtorch's generator. */
 export function createNetwork(
   genotype: Genotype,
-  { train, device }: Pick<Config, "train" | "device">,
+  { train, device, kernels }: Pick<Config, "train" | "device" | "kernels">,
   { classes, train: images }: Pick<ImageDataset, "classes" | "train">,
 ): Network {
   return new Network({
@@ -50,6 +50,7 @@ export function createNetwork(
     imageSize: [images.height, images.width],
     stem: train.stem,
     auxiliary: train.auxiliary,
+    kernels,
   }).to({ device });
 }
 

@@ -56,6 +56,30 @@ test(
   }),
 );
 
+test(
+  "the fused kernels give the same supernet in float32, the edge weights' gradients included",
+  leakFree(() => {
+    const fixture = openFixture("partial-channels");
+    const shape = fixture.json<SupernetOptions & { share: number }>("hyperparameters");
+    const createEdge = partialEdges(shape.share);
+    using net = new Supernet({ ...shape, createEdge, kernels: "fused" });
+    net.loadStateDict(fixture.under("weights"));
+    const names = ["alphas_normal", "alphas_reduce", "betas_normal", "betas_reduce"];
+    const architecture = names.map((name) => new Parameter(fixture.tensor(name).to({ dtype: "float32" })));
+    const [alphasNormal, alphasReduce, betasNormal, betasReduce] = architecture;
+    const logits = net.forward(fixture.tensor("images").to({ dtype: "float32" }), {
+      normal: mixtureOf(alphasNormal!, betasNormal!, shape.nodes),
+      reduce: mixtureOf(alphasReduce!, betasReduce!, shape.nodes),
+    });
+    const close = (value: Tensor, key: string) =>
+      assertClose(value.to(float64), fixture.tensor(key), 1e-4, key);
+    close(logits, "forward/logits");
+    const gradients = grad([crossEntropy(logits, fixture.tensor("labels"))], architecture);
+    for (const [i, name] of names.entries()) close(gradients[i]!, `forward/grads/${name}`);
+    for (const parameter of architecture) parameter.dispose();
+  }),
+);
+
 for (const [share, published] of [
   [4, 299_578],
   [2, 671_482],

@@ -37,6 +37,19 @@ const start = (settings: Readonly<Record<string, unknown>> = {}) =>
   new Training(toyConfig({ "train.dropPath": 0.3, "train.auxiliary": true, ...settings }), genotype, dataset);
 
 test(
+  "fused and composite kernels train alike, with the same paths dropped",
+  counted(() => {
+    const losses = (kernels: string) => {
+      using training = start({ kernels });
+      training.endEpoch(); // paths are dropped from the second epoch on
+      assert.ok(training.network.cells.every((cell) => cell.kernels === kernels));
+      return [training.runStep(), training.runStep()];
+    };
+    assertClose(losses("fused"), losses("composite"), 1e-4, "losses");
+  }),
+);
+
+test(
   "the learning rate falls by the published cosine and drop-path grows by the published line, epoch by epoch",
   counted(() => {
     using training = start({ "train.learningRate": 0.025, "train.dropPath": 0.2, "train.epochs": 4 });

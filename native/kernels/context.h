@@ -1,0 +1,196 @@
+// What the kernels know of a cell while it runs: its plan, the tensors of every edge, and what the threads work in.
+// Where all of it lies is placement.h's.
+#pragma once
+
+#include "depthwise.h"
+#include "input.h"
+#include "permutation.h"
+#include "pooling.h"
+#include "threads.h"
+
+DARTS_BEGIN
+
+constexpr int kKernel[kUnits] = {3, 5, 7, 3, 5, 3, 5, 7};
+
+// Weight gradients are summed over each chunk of images, then chunk by chunk, so that their bytes do not depend on
+// the number of threads. A chunk is also what a thread takes at a time: more than eight threads find no work.
+constexpr int kChunks = 8;
+constexpr int kMaxThreads = 64;
+
+// One convolution with its normalisation: a separable unit, or a factorized reduction (no depthwise part).
+struct Convolution : BatchNorm {
+  bool on = false;
+  // Packed weights: [blocks][K·K][L] twice, the second turned by 180°; [out][in][group in][L out]; [in][out][group out][L in].
+  float *depthwise, *flipped, *pointwise, *transposed;
+  float* y;                          // before the normalisation, [images][blocks][H·W][L]
+  float *a, *b, *k;                  // backward: dy = a·D + b·(y - mean) + k
+  size_t depthwiseGradient, pointwiseGradient;  // offsets in a chunk's weight gradients
+};
+
+struct Pooling : BatchNorm {
+  bool on = false;
+  float* a;                          // backward: d(pooled) = a·D + (b·pooled + k, summed over the state's edges)
+};
+
+struct Edge {
+  const EdgePlan* plan;
+  int index;
+  bool begins;                          // the first of its node's edges: what it adds to is not there yet
+  Convolution convolution[kUnits + 1];  // by Norm, kReduceNorm included
+  Pooling pooling[2];                   // maximum, mean
+  float* firstGradients[kSeparables];   // backward: gradients at the first norms of the separable convolutions
+  bool skips() const { return plan->on[kSkip] && plan->stride == 1; }
+};
+
+// What a thread works in.
+struct Scratch {
+  float *x, *z, *dt, *dx, *t, *dy, *pooledMax, *pooledMean, *dMax, *dMean;
+  float *inputTile, *stateTile;      // preprocessing
+  int32_t* places;
+  float* rows;                       // partial channels: a row of every register
+  int lanes;                         // of the image at hand that hold something
+  PoolColumns columns;
+  PoolFrames frames;
+  Ahead ahead;
+  float *nodeX, *states[kMaxStates];  // inference: a frame for nodes, and the states of one image
+};
+
+struct Cell {
+  const Plan* plan;
+  Fold whole;                        // how cells hand states on: all channels, image by image
+  Fold fold;                         // how the operations see them
+  int images;                        // folded
+  int threads, chunks, blocks;
+  size_t channels;                   // in whole blocks
+  const float* const* weights;       // forward: the call's
+  float* const* statistics;
+  bool wantsWeights;                 // backward
+  float *mixture, *bypass;           // copies: backward needs them as they were
+  float* paths;                      // [edges][images][L]; null without drop-path
+  Size inSize, nodeSize;
+  Input inputs[2];
+  Edge edges[kMaxEdges];
+  // Whole states: the preprocessed inputs, and the nodes that are put out.
+  float *wholeStates[kMaxStates] = {}, *wholeGradients[2] = {};
+  float *states[kMaxStates], *gradients[kMaxStates];
+  // Partial channels (see partial.h): a state's other groups, [images][groups - 1][blocks][H·W][L]; what of them passes to
+  // the nodes; their gradients.
+  float *others[kMaxStates], *passed[kMaxStates], *otherGradients[kMaxStates];
+  Permutation shuffle, enter, leave;
+  Scratch scratch[kMaxThreads];
+  Partials partials, inputPartials;
+  float* weightGradients;            // [chunks][chunkFloats], of the edges of one state
+  size_t chunkFloats;
+  float *poolB[2], *poolK[2];
+  double* sums;                      // two for each lane, for totals
+
+  // Whether the operations see states as they are handed on, so that nothing need be moved.
+  bool direct() const { return plan->groups == 1 && fold.together == 1; }
+  Size sizeOf(int state) const { return state < 2 ? inSize : nodeSize; }
+  size_t imageFloats(Size size) const { return fold.imageFloats(size); }
+  size_t otherFloats(Size size) const { return (plan->groups - 1) * imageFloats(size); }
+  float* partial(int image, int slot) const { return partials.at(image, slot); }
+  float mixtureWeight(const Edge& edge, int operation) const {
+    const int index = edge.plan->mixture[operation];
+    return index < 0 ? 1 : mixture[index];
+  }
+  // The scales of an edge's paths, [images][L]; null without.
+  const float* pathsOf(const Edge& edge) const { return paths ? paths + static_cast<size_t>(edge.index) * images * L : nullptr; }
+  V pathScale(const Edge& edge, int image) const { return paths ? load(pathsOf(edge) + static_cast<size_t>(image) * L) : all(1); }
+  int tileRows() const {
+    const int rows = (blocks == 1 ? 128 : 64) / most(nodeSize.width, 1);
+    return most(1, least(rows, nodeSize.height));
+  }
+};
+
+// Of a tensor of all images: the n-th image of a state, and of its other groups.
+DARTS_INLINE float* image(const Cell& cell, float* tensor, Size size, int n) { return tensor + n * cell.imageFloats(size); }
+DARTS_INLINE float* others(const Cell& cell, float* tensor, Size size, int n) { return tensor + n * cell.otherFloats(size); }
+
+inline int edgesFrom(const Plan& plan, int state, int* list) {
+  int count = 0;
+  for (int e = 0; e < plan.edges; e++)
+    if (plan.edge[e].source == state) list[count++] = e;
+  return count;
+}
+
+inline int edgesInto(const Plan& plan, int state, int* list) {
+  int count = 0;
+  for (int e = 0; e < plan.edges; e++)
+    if (plan.edge[e].target == state) list[count++] = e;
+  return count;
+}
+
+inline void describeEdges(Cell& cell) {
+  const Plan& plan = *cell.plan;
+  for (int e = 0; e < plan.edges; e++) {
+    Edge& edge = cell.edges[e];
+    edge.plan = &plan.edge[e];
+    edge.index = e;
+    for (int u = 0; u < kUnits; u++) edge.convolution[u].on = edge.plan->on[kOperationOf[u]];
+    edge.convolution[kReduceNorm].on = edge.plan->on[kSkip] && edge.plan->stride == 2;
+    edge.pooling[0].on = edge.plan->on[kMaxPool];
+    edge.pooling[1].on = edge.plan->on[kAvgPool];
+  }
+  bool begun[kMaxStates];
+  for (int s = 0; s < plan.states; s++) begun[s] = plan.given[s];
+  for (int s = 0, list[kMaxEdges]; s < plan.states; s++) {
+    const int count = edgesFrom(plan, s, list);
+    for (int i = 0; i < count; i++) {
+      Edge& edge = cell.edges[list[i]];
+      edge.begins = !begun[edge.plan->target];
+      begun[edge.plan->target] = true;
+    }
+  }
+}
+
+inline void describe(Cell& cell, const Plan& plan, int threads) {
+  cell.plan = &plan;
+  cell.whole = unfolded(plan.images, plan.stateChannels);
+  cell.fold = folded(plan.images, plan.channels);
+  cell.images = cell.fold.count();
+  cell.chunks = least(kChunks, cell.images);
+  cell.threads = least(least(threads, cell.chunks), kMaxThreads);
+  cell.blocks = cell.fold.blocks();
+  cell.channels = cell.fold.lanes();
+  cell.inSize = {plan.inHeight, plan.inWidth};
+  cell.nodeSize = {plan.height, plan.width};
+  size_t gradient = 0;
+  for (int i = 0; i < 2; i++) gradient += describeInput(cell.inputs[i], plan.input[i], cell.whole, gradient);
+  describeEdges(cell);
+}
+
+// Blocks that the pointwise part reads: a factorized reduction reads two shifted images.
+inline int inputBlocks(const Cell& cell, int norm) { return norm == kReduceNorm ? 2 * cell.blocks : cell.blocks; }
+inline size_t depthwiseFloats(const Cell& cell, int norm) {
+  return norm == kReduceNorm ? 0 : cell.channels * kKernel[norm] * kKernel[norm];
+}
+inline size_t pointwiseFloats(const Cell& cell, int norm) { return cell.channels * inputBlocks(cell, norm) * cell.fold.group; }
+
+// Runs body(image, chunk, scratch, whether it is the chunk's first image) for the images of a fold; a thread keeps its images.
+template <class Body>
+inline void overBatch(const Cell& cell, const Fold& fold, Body body) {
+  struct Context { const Cell* cell; const Fold* fold; Body* body; } context{&cell, &fold, &body};
+  parallel(cell.chunks, cell.threads, [](void* raw, int chunk, int thread) {
+    const Context& it = *static_cast<Context*>(raw);
+    const long images = it.fold->count(), chunks = it.cell->chunks;
+    const int begin = static_cast<int>(images * chunk / chunks), end = static_cast<int>(images * (chunk + 1) / chunks);
+    Scratch scratch = it.cell->scratch[thread];
+    for (int n = begin; n < end; n++) {
+      scratch.lanes = it.fold->present(n) * it.fold->group;
+      (*it.body)(n, chunk, scratch, n == begin);
+    }
+  }, &context);
+}
+
+template <class Body>
+inline void overImages(const Cell& cell, Body body) { overBatch(cell, cell.fold, body); }
+
+// Runs body(item) for small independent pieces of work.
+template <class Body>
+inline void overItems(const Cell& cell, int items, Body&& body) {
+  struct Context { Body* body; } context{&body};
+  parallel(items, cell.threads, [](void* raw, int item, int) { (*static_cast<Context*>(raw)->body)(item); }, &context);
+}
+
+DARTS_END

@@ -1,0 +1,261 @@
+// The preprocessing of a cell's inputs, forward and backward. Phases over the images:
+//   forward   the products, with each image's sums for the statistics; then, normalised, the states
+//   backward  the sums ΣD, ΣD·x̂ of the state's gradient D and the normalised product x̂; then, tile by tile, the
+//             gradient of the product, its weights' and, through the ReLU's mask, the input's
+#pragma once
+
+#include "batchnorm.h"
+#include "convolution.h"
+#include "weights.h"
+
+DARTS_BEGIN
+
+// Calls body(pixels, their first) tile by tile.
+template <class Body>
+DARTS_INLINE void overInputTiles(const Input& input, int pixels, Body body) {
+  for (int p = 0; p < pixels; p += input.tile) body(least(input.tile, pixels - p), p);
+}
+
+// Block `b` of the matrix's inputs, without its half, in the input's image `n`.
+DARTS_INLINE size_t inputBlock(const Cell& cell, const Input& input, int b, int n) {
+  const InputPlan& plan = *input.plan;
+  const size_t images = cell.plan->images;
+  return ((b / input.blocks * images + n) * input.blocks + b % input.blocks) * plan.height * plan.width * L;
+}
+
+// Where the pixels of a tile lie in a block of the input, one half after the other; -1 beyond its border.
+inline void findPlaces(const Cell& cell, const Input& input, int first, int count, int32_t* places) {
+  const InputPlan& plan = *input.plan;
+  for (int half = 0; half < input.halves; half++) {
+    int y = first / cell.inSize.width, x = first % cell.inSize.width;
+    for (int i = 0; i < count; i++) {
+      const int yy = input.halves * y + half, xx = input.halves * x + half;
+      places[half * input.tile + i] = yy < plan.height && xx < plan.width ? (yy * plan.width + xx) * L : -1;
+      if (++x == cell.inSize.width) {
+        x = 0;
+        y++;
+      }
+    }
+  }
+}
+
+// A tile of the rectified input, all blocks of both halves.
+inline void gatherTile(const Cell& cell, const Input& input, const float* raw, int n, int first, int count, Scratch& s) {
+  const int perHalf = input.plan->parts * input.blocks;
+  for (int b = 0; b < input.inBlocks(); b++) {
+    const float* from = raw + inputBlock(cell, input, b % perHalf, n);
+    float* to = s.inputTile + static_cast<size_t>(b) * input.tile * L;
+    if (input.halves == 1) {
+      from += static_cast<size_t>(first) * L;
+      for (int i = 0; i < count; i++) store(to + i * L, relu(load(from + i * L)));
+    } else {
+      const int32_t* place = s.places + b / perHalf * input.tile;
+      for (int i = 0; i < count; i++) store(to + i * L, place[i] < 0 ? zero() : relu(load(from + place[i])));
+    }
+  }
+}
+
+// The products of one image's tiles; emit(block, first pixel, Count<P>, values) takes them.
+template <class Emit>
+DARTS_INLINE void overProducts(const Cell& cell, const Input& input, const float* raw, int n, Scratch& s, Emit emit) {
+  overInputTiles(input, cell.inSize.pixels(), [&](int count, int first) {
+    if (input.halves == 2) findPlaces(cell, input, first, count, s.places);
+    gatherTile(cell, input, raw, n, first, count, s);
+    product(input.forward, input.weights, s.inputTile, count, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
+      emit(block, first + p, pixels, values);
+    });
+  });
+}
+
+// The products of one image, where later the normalised ones stand, and their sums in three slots from `slot` on.
+inline void productForward(const Cell& cell, const Input& input, const float* raw, int n, int slot, Scratch& s) {
+  float *y = input.normalized + n * cell.whole.imageFloats(cell.inSize), *sums = cell.inputPartials.at(n, slot);
+  std::memset(sums, 0, 3 * cell.whole.lanes() * sizeof(float));
+  overProducts(cell, input, raw, n, s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
+    constexpr int P = decltype(pixels)::value;
+    float* out = y + block * cell.inSize.block() + static_cast<size_t>(p) * L;
+    DARTS_UNROLL for (int j = 0; j < P; j++) store(out + j * L, values[j]);
+    addStatistics<P>(values, sums, cell.whole.lanes(), block, p == 0);
+  });
+}
+
+// The state that one image becomes by running statistics.
+inline void inferInput(const Cell& cell, const Input& input, const float* raw, int n, float* state, Scratch& s) {
+  overProducts(cell, input, raw, n, s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
+    constexpr int P = decltype(pixels)::value;
+    const V scale = load(input.norm.scale + block * L), shift = load(input.norm.shift + block * L);
+    float* out = state + block * cell.inSize.block() + static_cast<size_t>(p) * L;
+    DARTS_UNROLL for (int j = 0; j < P; j++) store(out + j * L, fma(values[j], scale, shift));
+  });
+}
+
+// One image of the product, normalised in place.
+inline void normalizeImage(const Cell& cell, const Input& input, int n) {
+  const size_t block = cell.inSize.block();
+  float* y = input.normalized + n * cell.whole.imageFloats(cell.inSize);
+  for (int b = 0; b < cell.whole.blocks(); b++, y += block) {
+    const V mean = load(input.norm.mean + b * L), rstd = load(input.norm.rstd + b * L);
+    for (size_t i = 0; i < block; i += L) store(y + i, (load(y + i) - mean) * rstd);
+  }
+}
+
+// One image of a state that has a scale and a shift.
+inline void scaleImage(const Cell& cell, const Input& input, float* state, int n) {
+  const size_t block = cell.inSize.block(), image = n * cell.whole.imageFloats(cell.inSize);
+  for (int b = 0; b < cell.whole.blocks(); b++) {
+    const V scale = load(input.norm.gamma + b * L), shift = load(input.norm.beta + b * L);
+    for (size_t i = image + b * block; i < image + (b + 1) * block; i += L)
+      store(state + i, fma(load(input.normalized + i), scale, shift));
+  }
+}
+
+// Packs the inputs' weights.
+inline void prepareInputs(const Cell& cell) {
+  overItems(cell, 2, [&](int i) {
+    const Input& input = cell.inputs[i];
+    if (!input.on()) return;
+    describeMatrices(input, cell.plan->stateChannels);
+    packInput(input, cell.plan->stateChannels, cell.weights + input.plan->weight);
+  });
+}
+
+inline void preprocessForward(Cell& cell, const ForwardCall& call) {
+  if (!cell.inputs[0].on() && !cell.inputs[1].on()) return;
+  overBatch(cell, cell.whole, [&](int n, int, Scratch& s, bool) {
+    for (int i = 0; i < 2; i++)
+      if (cell.inputs[i].on()) productForward(cell, cell.inputs[i], call.inputs[i], n, 3 * i, s);
+  });
+  for (int i = 0; i < 2; i++) {
+    const Input& input = cell.inputs[i];
+    if (input.on()) finishNorm(cell, input.plan->norm, cell.inputPartials, 3 * i, input.norm);
+  }
+  overBatch(cell, cell.whole, [&](int n, int, Scratch&, bool) {
+    for (int i = 0; i < 2; i++) {
+      const Input& input = cell.inputs[i];
+      if (!input.on()) continue;
+      normalizeImage(cell, input, n);
+      if (input.affine()) scaleImage(cell, input, cell.wholeStates[i], n);
+    }
+  });
+}
+
+// Before backward reads the states.
+inline void restoreInputs(const Cell& cell) {
+  if (!cell.inputs[0].affine() && !cell.inputs[1].affine()) return;
+  overBatch(cell, cell.whole, [&](int n, int, Scratch&, bool) {
+    for (int i = 0; i < 2; i++) {
+      const Input& input = cell.inputs[i];
+      if (input.affine()) scaleImage(cell, input, cell.wholeStates[i], n);
+    }
+  });
+}
+
+// ΣD and ΣD·x̂ of one image, in two slots from `slot` on.
+inline void stateSums(const Cell& cell, const Input& input, const float* gradient, int n, int slot) {
+  const size_t block = cell.inSize.block(), image = n * cell.whole.imageFloats(cell.inSize);
+  for (int b = 0; b < cell.whole.blocks(); b++) {
+    V sum = zero(), product = zero();
+    for (size_t i = image + b * block; i < image + (b + 1) * block; i += L) {
+      const V d = load(gradient + i);
+      sum += d;
+      product = fma(d, load(input.normalized + i), product);
+    }
+    store(cell.inputPartials.at(n, slot) + b * L, sum);
+    store(cell.inputPartials.at(n, slot + 1) + b * L, product);
+  }
+}
+
+// From these sums: how the gradient of the product depends on D and x̂, and the gradients of scale and shift.
+inline void inputNormBackward(const Cell& cell, const Input& input, int slot, const BackwardCall& call) {
+  const Plan& plan = *cell.plan;
+  double *sumD = cell.sums, *centered = cell.sums + cell.whole.lanes();
+  total(cell.inputPartials, slot, nullptr, sumD);
+  total(cell.inputPartials, slot + 1, nullptr, centered);
+  // In evaluation the statistics are constants.
+  const double share = plan.training ? 1 / cell.inputPartials.count() : 0;
+  for (size_t c = 0; c < cell.whole.lanes(); c++) {
+    const double a = static_cast<double>(input.norm.gamma[c]) * input.norm.rstd[c];
+    input.a[c] = static_cast<float>(a);
+    input.b[c] = static_cast<float>(-a * centered[c] * share);
+    input.k[c] = static_cast<float>(-a * sumD[c] * share);
+  }
+  if (!call.wantsWeights || !input.affine()) return;
+  float* const* gradients = call.weightGradients + input.plan->norm.scale;
+  for (int c = 0; c < plan.stateChannels; c++) {
+    gradients[0][c] = static_cast<float>(centered[c]);
+    gradients[1][c] = static_cast<float>(sumD[c]);
+  }
+}
+
+// A tile of the gradient of the product.
+inline void productGradient(const Cell& cell, const Input& input, const float* gradient, int n, int first, int count,
+    float* dy) {
+  for (int b = 0; b < cell.whole.blocks(); b++) {
+    const V a = load(input.a + b * L), k = load(input.k + b * L), ofNormalized = load(input.b + b * L);
+    const size_t at = n * cell.whole.imageFloats(cell.inSize) + b * cell.inSize.block() + static_cast<size_t>(first) * L;
+    float* to = dy + static_cast<size_t>(b) * input.tile * L;
+    for (int i = 0; i < count; i++)
+      store(to + i * L, fma(load(gradient + at + i * L), a, fma(load(input.normalized + at + i * L), ofNormalized, k)));
+  }
+}
+
+// A tile's part in the gradient of the input. Each pixel that has one is met once.
+inline void inputGradient(const Cell& cell, const Input& input, const float* raw, float* dx, int n, int first, int count,
+    Scratch& s) {
+  const int perHalf = input.plan->parts * input.blocks;
+  product(input.backward, input.transposed, s.stateTile, count, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
+    constexpr int P = decltype(pixels)::value;
+    const size_t at = inputBlock(cell, input, block % perHalf, n);
+    const int32_t* place = s.places + block / perHalf * input.tile + p;
+    DARTS_UNROLL for (int j = 0; j < P; j++) {
+      const int32_t pixel = input.halves == 1 ? (first + p + j) * L : place[j];
+      if (pixel >= 0) store(dx + at + pixel, keepWhere(load(raw + at + pixel) > zero(), values[j]));
+    }
+  });
+}
+
+inline void productBackward(const Cell& cell, const Input& input, int i, const BackwardCall& call, int n, float* g,
+    Scratch& s) {
+  float* dx = call.inputGradients[i];
+  // A reduction reads two of four pixels.
+  if (dx && input.halves == 2)
+    for (int b = 0; b < input.plan->parts * input.blocks; b++)
+      std::memset(dx + inputBlock(cell, input, b, n), 0, sizeof(float) * input.plan->height * input.plan->width * L);
+  overInputTiles(input, cell.inSize.pixels(), [&](int count, int first) {
+    if (input.halves == 2) findPlaces(cell, input, first, count, s.places);
+    productGradient(cell, input, cell.wholeGradients[i], n, first, count, s.stateTile);
+    if (call.wantsWeights) {
+      gatherTile(cell, input, call.inputs[i], n, first, count, s);
+      productWeights(input.forward, s.stateTile, static_cast<size_t>(input.tile) * L, s.inputTile, count, g + input.gradient);
+    }
+    if (dx) inputGradient(cell, input, call.inputs[i], dx, n, first, count, s);
+  });
+}
+
+// From the states' gradients, which are complete, to those of the inputs and of the weights.
+inline void preprocessBackward(Cell& cell, const BackwardCall& call) {
+  bool wanted[2];
+  for (int i = 0; i < 2; i++) wanted[i] = cell.inputs[i].on() && (call.wantsWeights || call.inputGradients[i]);
+  if (!wanted[0] && !wanted[1]) return;
+  overBatch(cell, cell.whole, [&](int n, int, Scratch&, bool) {
+    for (int i = 0; i < 2; i++)
+      if (wanted[i]) stateSums(cell, cell.inputs[i], cell.wholeGradients[i], n, 2 * i);
+  });
+  for (int i = 0; i < 2; i++)
+    if (wanted[i]) inputNormBackward(cell, cell.inputs[i], 2 * i, call);
+  overBatch(cell, cell.whole, [&](int n, int chunk, Scratch& s, bool first) {
+    float* g = cell.weightGradients + chunk * cell.chunkFloats;
+    if (first && call.wantsWeights) std::memset(g, 0, inputGradientFloats(cell.inputs) * sizeof(float));
+    for (int i = 0; i < 2; i++)
+      if (wanted[i]) productBackward(cell, cell.inputs[i], i, call, n, g, s);
+  });
+  if (!call.wantsWeights) return;
+  overItems(cell, 2, [&](int i) {
+    const Input& input = cell.inputs[i];
+    if (!wanted[i]) return;
+    const float* g = addChunks(cell, input.gradient, input.weightFloats());
+    unpackInput(input, cell.plan->stateChannels, g, call.weightGradients + input.plan->weight);
+  });
+}
+
+DARTS_END

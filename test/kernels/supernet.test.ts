@@ -1,0 +1,147 @@
+// Whole small supernets on the fused kernels against the composite ones in float64, from images to every gradient.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { BlockedImages } from "../../src/space/blocked.ts";
+import type { Kernels } from "../../src/space/fused-cell.ts";
+import { EdgeModule, MixedOp } from "../../src/space/mixed-op.ts";
+import { OPERATIONS } from "../../src/space/operations.ts";
+import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
+import { type Mixture, Supernet, type SupernetOptions } from "../../src/space/supernet.ts";
+import { noGrad } from "../../src/tensor/autograd.ts";
+import { seed } from "../../src/tensor/runtime.ts";
+import { Parameter, randn, type Tensor } from "../../src/tensor/tensor.ts";
+import { assertClose } from "../support/assert-close.ts";
+import { leakFree } from "../support/leak-free.ts";
+import { withGradients } from "./composite.ts";
+import { assertSameResults, type Result } from "./results.ts";
+
+const SMALL: SupernetOptions = {
+  channels: 4,
+  cells: 3,
+  nodes: 2,
+  // Without poolings: their maxima and the few pixels of the last cells make rounding decide.
+  primitives: ["none", "skip_connect", "sep_conv_3x3", "dil_conv_5x5"],
+  stemMultiplier: 3,
+  imageChannels: 3,
+  classes: 5,
+};
+
+const create = (options: SupernetOptions, kernels: Kernels) => {
+  seed(5);
+  return new Supernet({ ...options, kernels });
+};
+
+/** Logits, all gradients and the running statistics of one pass, in the type of the net. */
+function pass(net: Supernet, size: readonly [number, number], images = 4): Result & { free(): void } {
+  seed(6);
+  const { dtype } = net.classifier.weight;
+  const { nodes, primitives, imageChannels } = net.options;
+  const make = (shape: readonly number[]) => new Parameter(randn(shape).to({ dtype }));
+  const alphas = [0, 1].map(() => make([(nodes * (nodes + 3)) / 2, primitives.length]));
+  const x = make([images, imageChannels, ...size]);
+  const mixture: Mixture = {
+    normal: { operations: alphas[0].softmax(1) },
+    reduce: { operations: alphas[1].softmax(1) },
+  };
+  const output = net.forward(x, mixture);
+  const inputs = new Map<string, Tensor>([
+    ["images", x],
+    ["normal", alphas[0]],
+    ["reduce", alphas[1]],
+    ...net.namedParameters(),
+  ]);
+  const gradients = withGradients(output, randn(output.shape).to({ dtype }), inputs);
+  return {
+    output,
+    gradients,
+    statistics: new Map(net.namedBuffers()),
+    free: () => {
+      for (const owned of [x, ...alphas]) owned.dispose();
+    },
+  };
+}
+
+function compare(
+  options: SupernetOptions,
+  { size = [8, 8], training = true }: { size?: [number, number]; training?: boolean } = {},
+) {
+  using fused = create(options, options.kernels ?? "fused").train(training);
+  using composite = create(options, "composite").to({ dtype: "float64" }).train(training);
+  const [mine, oracle] = [fused, composite].map((net) => pass(net, size));
+  assertSameResults(mine, oracle);
+  mine.free();
+  oracle.free();
+}
+
+for (const [name, options, size] of [
+  ["three cells", SMALL, [8, 8]],
+  ["odd images", SMALL, [9, 7]],
+  ["channels that fill no block", { ...SMALL, channels: 10, nodes: 1 }, [8, 6]],
+  ["five cells of eight channels", { ...SMALL, cells: 5, nodes: 1, channels: 8 }, [12, 12]],
+] as [string, SupernetOptions, [number, number]][]) {
+  test(
+    `a supernet (${name}) is the composite one`,
+    leakFree(() => compare(options, { size })),
+  );
+}
+
+test(
+  "a supernet with poolings, of one cell, is the composite one",
+  leakFree(() => compare({ ...SMALL, cells: 1, primitives: DARTS_PRIMITIVES })),
+);
+
+test(
+  "a supernet in evaluation is the composite one, with and without a graph",
+  leakFree(() => {
+    compare(SMALL, { training: false });
+    using net = create(SMALL, "fused").eval();
+    const x = randn([2, 3, 8, 8]);
+    const weights = { operations: randn([5, 4]).softmax(1) };
+    const mixture = { normal: weights, reduce: weights };
+    const kept = net.forward(x, mixture);
+    assert.deepEqual(noGrad(() => net.forward(x, mixture)).toNumbers(), kept.toNumbers());
+  }),
+);
+
+/** An edge that the kernels do not know. */
+class PlainEdge extends EdgeModule {
+  readonly op = OPERATIONS.skip_connect(8, 2, false);
+  forward(x: Tensor, weights: Tensor): Tensor {
+    return this.op.forward(x).mul(weights.select(0, 0));
+  }
+}
+
+test(
+  "a cell that the kernels do not cover converts its own inputs and outputs",
+  leakFree(() => {
+    const createEdge: SupernetOptions["createEdge"] = (context) =>
+      context.reduction && context.channels === 8 && context.stride === 2
+        ? new PlainEdge()
+        : new MixedOp(context);
+    const options: SupernetOptions = { ...SMALL, nodes: 1, createEdge, kernels: "auto" };
+    using net = create(options, "auto");
+    assert.deepEqual(
+      net.cells.map(({ fused }) => fused),
+      [true, false, true],
+    );
+    compare(options);
+    using strict = create(options, "fused");
+    const weights = { operations: randn([2, 4]).softmax(1) };
+    const forward = () => strict.forward(randn([2, 3, 8, 8]), { normal: weights, reduce: weights });
+    assert.throws(forward, /kernels is fused, but the fused kernels do not cover these cells/);
+  }),
+);
+
+test(
+  "a cell gives the layout that it is given",
+  leakFree(() => {
+    using net = create(SMALL, "fused");
+    const [cell] = net.cells;
+    const x = randn([2, 12, 6, 6]);
+    const mixture = { operations: randn([5, 4]).softmax(1) };
+    const images = cell.forward(x, x, mixture);
+    assert.deepEqual(images.shape, [2, 8, 6, 6]);
+    const blocked = BlockedImages.from(x);
+    assertClose(cell.forward(blocked, blocked, mixture).toImages(), images, 1e-6, "output");
+  }),
+);
