@@ -120,7 +120,7 @@ inline void foldedWeightTile(const float* __restrict dy, const float* __restrict
 }
 
 // The weight gradient of a tile; g is [outBlocks][inBlocks][group out][L in].
-inline void pointwiseWeights(const float* dy, const float* t, size_t stride, int pixels, float* g, int outBlocks,
+__attribute__((noinline)) void pointwiseWeights(const float* dy, const float* t, size_t stride, int pixels, float* g, int outBlocks,
     int inBlocks, int group) {
   if (group < L) {
     for (int in = 0; in < inBlocks; in++)
