@@ -40,8 +40,10 @@ DARTS_INLINE void addStatistics(const V* values, float* sums, size_t channels, i
   store(q, load(q) + square);
 }
 
-// The pointwise part of a tile of output rows, into y, with statistics unless `sums` is null.
-DARTS_INLINE void pointwiseForward(const Cell& cell, const Convolution& c, int inBlocks, const float* t, size_t tile,
+// The pointwise part of a tile of output rows, into y, with statistics unless `sums` is null. Not inlined, nor is its
+// backward: each holds a kernel for every group of lanes, and in the kernels below, which are made for each shape, they
+// would be made as often.
+__attribute__((noinline)) void pointwiseForward(const Cell& cell, const Convolution& c, int inBlocks, const float* t, size_t tile,
     int y0, int pixels, float* y, float* sums) {
   const Size size = cell.nodeSize;
   float* rows = y + static_cast<size_t>(y0) * size.width * L;
@@ -99,6 +101,21 @@ DARTS_INLINE void loadGradient(const Convolution& c, const Gradient& gradient, c
   }
 }
 
+// The gradient between the two convolutions, `rows` rows from dy on, into a framed image, for its turn as an input.
+__attribute__((noinline)) void pointwiseBackward(const Cell& cell, const Convolution& c, const float* dy, size_t tile,
+    int y0, int rows, float* dt) {
+  const Size out = cell.nodeSize;
+  for (int r = 0; r < rows; r++) {
+    float* row = dt + out.framed(y0 + r, 0);
+    pointwise(dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, cell.blocks, cell.blocks, cell.fold,
+        [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
+      constexpr int P = decltype(count)::value;
+      float* to = row + block * out.framedBlock() + static_cast<size_t>(p) * L;
+      DARTS_UNROLL for (int j = 0; j < P; j++) store(to + j * L, values[j]);
+    });
+  }
+}
+
 // Backward of a unit for one image. dy is made on load; the depthwise output is made again.
 // Adds to the weight gradients g of the chunk, where they are wanted; writes dx (the gradient at the framed input), or adds to it.
 template <int K, int D, int S>
@@ -121,16 +138,7 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
       depthwiseRows<K, D, S>(cell, c, framed, in, y0, here, s.t, tile, s.ahead);
       pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, blocks, cell.fold);
     }
-    // The gradient between the two convolutions goes into a framed image, for its turn as an input.
-    for (int r = 0; r < here; r++) {
-      float* row = s.dt + out.framed(y0 + r, 0);
-      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, blocks, blocks, cell.fold,
-          [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
-        constexpr int P = decltype(count)::value;
-        float* to = row + block * out.framedBlock() + static_cast<size_t>(p) * L;
-        DARTS_UNROLL for (int j = 0; j < P; j++) store(to + j * L, values[j]);
-      });
-    }
+    pointwiseBackward(cell, c, s.dy, tile, y0, here, s.dt);
     // Rows of dx that no later row of dt reaches.
     const int ready = y0 + here == out.height ? in.height : most(0, least(in.height, S * (y0 + here) - pad));
     for (int b = 0; b < blocks; b++) {

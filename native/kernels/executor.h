@@ -1,4 +1,10 @@
-// One build of the kernels, as the operator sees it.
+// One build of the kernels, as the operator sees it. From below:
+//   vector, layout, permutation      registers, blocks of channels, folded images
+//   depthwise, pointwise, pooling, matrix, terms   arithmetic on one image, or on a tile of one
+//   statistics, batchnorm            sums over the batch, normalisations
+//   context, placement, weights      a cell while it runs, its memory, its packed weights
+//   input, preprocess; crossing; partial   how inputs become states; states to and from groups; partial channels
+//   convolution, cell_forward, norm_gradients, cell_backward, inference   the cell itself
 #pragma once
 
 #include "blocks.h"

@@ -135,8 +135,8 @@ inline void foldedWeightTile(const float* __restrict dy, const float* __restrict
 
 // The weight gradient of a tile; g is [outBlocks][inBlocks][group out][L in]. Of the last block of outputs only the
 // channels that are there count: the others' gradients stay zeros.
-inline void pointwiseWeights(const float* dy, const float* t, size_t stride, int pixels, float* g, int outBlocks,
-    int inBlocks, const Fold& fold) {
+__attribute__((noinline)) void pointwiseWeights(const float* dy, const float* t, size_t stride, int pixels, float* g,
+    int outBlocks, int inBlocks, const Fold& fold) {
   if (fold.group < L) {
     for (int in = 0; in < inBlocks; in++)
       withGroup(fold.group, [&](auto lanes) DARTS_LAMBDA {

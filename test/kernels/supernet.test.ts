@@ -5,10 +5,11 @@ import { BlockedImages } from "../../src/space/blocked.ts";
 import type { Kernels } from "../../src/space/fused-cell.ts";
 import { EdgeModule, MixedOp } from "../../src/space/mixed-op.ts";
 import { OPERATIONS } from "../../src/space/operations.ts";
+import { PartialMixedOp, partialEdges } from "../../src/space/partial-channels.ts";
 import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
 import { type Mixture, Supernet, type SupernetOptions } from "../../src/space/supernet.ts";
 import { noGrad } from "../../src/tensor/autograd.ts";
-import { seed } from "../../src/tensor/runtime.ts";
+import { seed, setThreads } from "../../src/tensor/runtime.ts";
 import { Parameter, randn, type Tensor } from "../../src/tensor/tensor.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { leakFree } from "../support/leak-free.ts";
@@ -39,15 +40,18 @@ function pass(net: Supernet, size: readonly [number, number], images = 4): Resul
   const make = (shape: readonly number[]) => new Parameter(randn(shape).to({ dtype }));
   const alphas = [0, 1].map(() => make([(nodes * (nodes + 3)) / 2, primitives.length]));
   const x = make([images, imageChannels, ...size]);
+  const partial = net.cells[0]._ops[0] instanceof PartialMixedOp;
+  const betas = partial ? [0, 1].map(() => make([(nodes * (nodes + 3)) / 2])) : [];
   const mixture: Mixture = {
-    normal: { operations: alphas[0].softmax(1) },
-    reduce: { operations: alphas[1].softmax(1) },
+    normal: { operations: alphas[0].softmax(1), edges: betas[0] },
+    reduce: { operations: alphas[1].softmax(1), edges: betas[1] },
   };
   const output = net.forward(x, mixture);
   const inputs = new Map<string, Tensor>([
     ["images", x],
     ["normal", alphas[0]],
     ["reduce", alphas[1]],
+    ...betas.map((beta, i) => [`edges ${i}`, beta] as const),
     ...net.namedParameters(),
   ]);
   const gradients = withGradients(output, randn(output.shape).to({ dtype }), inputs);
@@ -56,18 +60,22 @@ function pass(net: Supernet, size: readonly [number, number], images = 4): Resul
     gradients,
     statistics: new Map(net.namedBuffers()),
     free: () => {
-      for (const owned of [x, ...alphas]) owned.dispose();
+      for (const owned of [x, ...alphas, ...betas]) owned.dispose();
     },
   };
 }
 
 function compare(
   options: SupernetOptions,
-  { size = [8, 8], training = true }: { size?: [number, number]; training?: boolean } = {},
+  {
+    size = [8, 8],
+    training = true,
+    images,
+  }: { size?: [number, number]; training?: boolean; images?: number } = {},
 ) {
   using fused = create(options, options.kernels ?? "fused").train(training);
   using composite = create(options, "composite").to({ dtype: "float64" }).train(training);
-  const [mine, oracle] = [fused, composite].map((net) => pass(net, size));
+  const [mine, oracle] = [fused, composite].map((net) => pass(net, size, images));
   assertSameResults(mine, oracle);
   mine.free();
   oracle.free();
@@ -84,6 +92,50 @@ for (const [name, options, size] of [
     leakFree(() => compare(options, { size })),
   );
 }
+
+for (const [channels, share, images] of [
+  [8, 2, 4],
+  [16, 4, 5],
+  [12, 2, 3],
+] as const) {
+  test(
+    `a supernet of ${channels} channels, of which the operations see one in ${share}, is the composite one`,
+    leakFree(() => {
+      const options = { ...SMALL, channels, nodes: 1, createEdge: partialEdges(share) };
+      for (const training of [true, false]) compare(options, { size: [8, 6], training, images });
+    }),
+  );
+}
+
+test(
+  "a supernet's cells give the same bytes on 1, 2, 3 and 11 threads, with all channels and with some",
+  leakFree(() => {
+    for (const createEdge of [undefined, partialEdges(2)]) {
+      const step = (threads: number) => {
+        setThreads(threads);
+        using net = create({ ...SMALL, channels: 8, createEdge }, "fused");
+        using x = new Parameter(randn([13, 24, 9, 7]));
+        using operations = new Parameter(randn([5, 4]));
+        using edges = new Parameter(randn([5]));
+        let [s0, s1] = [BlockedImages.from(x), BlockedImages.from(x)];
+        for (const cell of net.cells) [s0, s1] = [s1, cell.forward(s0, s1, { operations, edges })];
+        const output = s1.toImages();
+        const inputs = [
+          ["x", x],
+          ["operations", operations],
+          ["edges", edges],
+        ] as [string, Tensor][];
+        const parameters = net.cells.flatMap((cell, i) => [...cell.namedParameters(`${i} `)]);
+        const gradients = withGradients(output, randn(output.shape), new Map([...inputs, ...parameters]));
+        const buffers = net.cells.flatMap((cell) => cell.buffers());
+        return [output, ...gradients.values(), ...buffers].map((tensor) => tensor!.toNumbers());
+      };
+      const once = step(1);
+      for (const threads of [2, 3, 11]) assert.deepEqual(step(threads), once);
+      setThreads(1);
+    }
+  }),
+);
 
 test(
   "a supernet with poolings, of one cell, is the composite one",

@@ -1,0 +1,144 @@
+// Phase D of backward: the sums over a state's edges, and what follows from them for the normalisations that edges end
+// with and for the mixture's and the bypasses' weights.
+#pragma once
+
+#include "cell_forward.h"
+
+DARTS_BEGIN
+
+// Slots of the partial sums in phase D: ΣD, then one for each term in the order that `edgeTerms` lists them;
+// in phase E: Σdz and what goes with the value before the normalisation, of each separable convolution.
+// The terms are an edge's operations, as norms, whose gradients need sums: those with a normalisation or a weight.
+inline int edgeTerms(const Edge& edge, int* norms) {
+  int count = 0;
+  for (int u : kOutputNorms)
+    if (edge.convolution[u].on) norms[count++] = u;
+  for (int q = 0; q < 2; q++) {
+    const int norm = kMaxNorm + q;
+    if (edge.pooling[q].on && (edge.plan->norm[norm].statistics >= 0 || edge.plan->mixture[kOperationOf[norm]] >= 0)) norms[count++] = norm;
+  }
+  return count;
+}
+
+inline bool weighsSkip(const Edge& edge) { return edge.skips() && edge.plan->mixture[kSkip] >= 0; }
+
+inline void edgeDots(Cell& cell, const Outgoing& out, int i, int n, int b, int y, const Scratch& s) {
+  const Edge& edge = cell.edges[out.list[i]];
+  const Size node = cell.nodeSize;
+  const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
+  int norms[Terms::kMost];
+  const int count = edgeTerms(edge, norms);
+  Terms terms;
+  for (int t = 0; t < count; t++) {
+    const int norm = norms[t];
+    if (norm == kMaxNorm) terms.add(s.pooledMax, load(edge.pooling[0].mean + b * L));
+    else if (norm == kAvgNorm) terms.add(s.pooledMean, load(edge.pooling[1].mean + b * L));
+    else terms.add(image(cell, edge.convolution[norm].y, node, n) + at, load(edge.convolution[norm].mean + b * L));
+  }
+  if (weighsSkip(edge)) terms.add(image(cell, cell.states[out.state], cell.sizeOf(out.state), n) + at, zero());
+  if (terms.count == 0) return;
+  const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
+  float* dots = cell.partial(n, kSlotsOfEdge * i) + b * L;
+  withCount(terms.count, [&](auto terms_) DARTS_LAMBDA { dotRow<decltype(terms_)::value>(terms, d, node.width, dots,
+      cell.channels); });
+}
+
+inline void gradientSums(Cell& cell, const Outgoing& out) {
+  const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
+  bool pools = false, any = false;
+  for (int i = 0; i < out.count; i++) {
+    int norms[Terms::kMost];
+    const Edge& edge = cell.edges[out.list[i]];
+    const int count = edgeTerms(edge, norms);
+    pools = pools || (count > 0 && norms[count - 1] >= kMaxNorm);
+    any = any || count > 0 || weighsSkip(edge);
+  }
+  if (!any && cell.plan->groups == 1) return;  // so there are no convolutions either
+  overImages(cell, [&](int n, int chunk, Scratch& s, bool first) {
+    if (first && cell.wantsWeights) std::memset(cell.weightGradients + chunk * cell.chunkFloats, 0,
+        cell.chunkFloats * sizeof(float));
+    zeroPartials(cell, n);
+    bypassSums(cell, out.state, out.list, out.count, n);
+    const float* x = image(cell, cell.states[out.state], size, n);
+    for (int b = 0; b < cell.blocks; b++)
+      for (int y = 0; y < node.height; y++) {
+        if (pools) poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
+        for (int i = 0; i < out.count; i++) edgeDots(cell, out, i, n, b, y, s);
+      }
+  });
+}
+
+// Adds up Σ a·b over the cell's own channels.
+inline double dotChannels(const Cell& cell, const float* a, const double* b) {
+  double sum = 0;
+  for (int c = 0; c < cell.plan->channels; c++) sum += a[c] * b[c];
+  return sum;
+}
+
+// What a normalisation that an edge ends with makes of the sums of phase D: how its gradient depends on D, and the
+// gradients of its scale, shift and mixture weight.
+inline void gradientOfNorm(Cell& cell, Edge& edge, int norm, const double* sumD, const double* centered,
+    const BackwardCall& call) {
+  const int operation = kOperationOf[norm], index = edge.plan->mixture[operation];
+  const double w = cell.mixtureWeight(edge, operation);
+  const BatchNorm& values = norm >= kMaxNorm ? static_cast<BatchNorm&>(edge.pooling[norm - kMaxNorm]) : edge.convolution[norm];
+  // D·(scale·y + shift) = scale·D·(y - mean) + beta·D, where a bare pooling has scale 1 and no mean.
+  if (index >= 0) call.mixtureGradient[index] += static_cast<float>(dotChannels(cell, values.scale, centered) + dotChannels(cell, values.beta, sumD));
+  affineGradients(cell, edge.plan->norm[norm], values, sumD, centered, w, call.weightGradients);
+  for (size_t c = 0; c < cell.channels; c++) {
+    if (norm < kMaxNorm) {
+      const Convolution& v = edge.convolution[norm];
+      const Affine affine = normBackward(cell, v, c, sumD[c], centered[c], w);
+      v.a[c] = static_cast<float>(affine.a);
+      v.b[c] = static_cast<float>(affine.b);
+      v.k[c] = static_cast<float>(affine.k);
+    } else if (edge.plan->norm[norm].statistics >= 0) {
+      const Affine affine = normBackward(cell, values, c, sumD[c], centered[c], w);
+      edge.pooling[norm - kMaxNorm].a[c] = static_cast<float>(affine.a);
+      cell.poolB[norm - kMaxNorm][c] += static_cast<float>(affine.b);
+      cell.poolK[norm - kMaxNorm][c] += static_cast<float>(affine.k - affine.b * values.mean[c]);
+    }
+  }
+}
+
+inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const BackwardCall& call) {
+  double *sumD = cell.sums, *centered = cell.sums + cell.channels;
+  for (int q = 0; q < 2; q++) {
+    std::memset(cell.poolB[q], 0, cell.channels * sizeof(float));
+    std::memset(cell.poolK[q], 0, cell.channels * sizeof(float));
+  }
+  for (int i = 0; i < out.count; i++) {
+    Edge& edge = cell.edges[out.list[i]];
+    const float* paths = cell.pathsOf(edge);
+    int norms[Terms::kMost];
+    const int count = edgeTerms(edge, norms);
+    if (count > 0) total(cell.partials, kSlotsOfEdge * i, paths, sumD);
+    for (int t = 0; t < count; t++) {
+      total(cell.partials, kSlotsOfEdge * i + 1 + t, paths, centered);
+      gradientOfNorm(cell, edge, norms[t], sumD, centered, call);
+    }
+    if (weighsSkip(edge)) {
+      total(cell.partials, kSlotsOfEdge * i + 1 + count, nullptr, centered);
+      double sum = 0;
+      for (int c = 0; c < cell.plan->channels; c++) sum += centered[c];
+      call.mixtureGradient[edge.plan->mixture[kSkip]] += static_cast<float>(sum);
+    }
+    for (int q = 0; q < 2; q++) {
+      if (!edge.pooling[q].on || edge.plan->norm[kMaxNorm + q].statistics >= 0) continue;
+      const float w = cell.mixtureWeight(edge, kOperationOf[kMaxNorm + q]);
+      for (size_t c = 0; c < cell.channels; c++) edge.pooling[q].a[c] = w;
+    }
+  }
+}
+
+// Of the weights of the edges' bypasses, from the same phase.
+inline void gradientsOfBypass(const Cell& cell, const Outgoing& out, float* gradient) {
+  for (int i = 0; i < out.count; i++) {
+    total(cell.partials, bypassSlot(i), nullptr, cell.sums);
+    double sum = 0;
+    for (int c = 0; c < least(L, cell.plan->channels); c++) sum += cell.sums[c];
+    gradient[out.list[i]] = static_cast<float>(sum);
+  }
+}
+
+DARTS_END
