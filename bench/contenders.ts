@@ -1,8 +1,8 @@
-// Who is compared: darts in a Node process, and the same networks in PyTorch.
+// Who is compared: darts in a Node process, the same networks in PyTorch, and in onnxruntime where it can compute them.
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { locateLibtorch } from "../src/native/locate.ts";
-import { type Program, startWorker } from "./worker.ts";
+import { type Program, withWorker } from "./worker.ts";
 
 /** The memory formats that PyTorch is measured in. */
 export const FORMATS = ["default", "channels_last"] as const;
@@ -30,6 +30,14 @@ export const PEER: Program = {
   args: [fileURLToPath(new URL("../../bench/peer/peer.py", import.meta.url))],
 };
 
+/** onnxruntime-node from the `node_modules` of a folder: it is no dependency, so whoever compares with it installs it. */
+export function onnxruntimeIn(folder: string): Program {
+  return {
+    command: process.execPath,
+    args: ["--enable-source-maps", fileURLToPath(new URL("./onnx-worker.js", import.meta.url)), folder],
+  };
+}
+
 /** Our version; throws a UserError when there is no libtorch, before a child process would. */
 export function findOurs(threads: number): Promise<Version> {
   locateLibtorch();
@@ -50,11 +58,6 @@ export async function findPeer(threads: number): Promise<Version | null> {
 }
 
 /** What `program` computes with. */
-async function versionOf(program: Program, threads: number): Promise<Version> {
-  const worker = startWorker(program);
-  try {
-    return await worker.ask<Version>({ work: "version", threads });
-  } finally {
-    await worker.stop();
-  }
+function versionOf(program: Program, threads: number): Promise<Version> {
+  return withWorker(program, (worker) => worker.ask<Version>({ work: "version", threads }));
 }

@@ -22,7 +22,14 @@ export function warnWhenBusy(): void {
 
 /** The command line that started this, with the variables that change what it measures. */
 export function command(): string {
-  const variables = ["DARTS_BENCH_PYTHON", "DARTS_PYTHON", "DARTS_LIBTORCH", "LIBTORCH", "OMP_WAIT_POLICY"]
+  const variables = [
+    "DARTS_BENCH_PYTHON",
+    "DARTS_BENCH_ONNXRUNTIME",
+    "DARTS_PYTHON",
+    "DARTS_LIBTORCH",
+    "LIBTORCH",
+    "OMP_WAIT_POLICY",
+  ]
     .filter((name) => process.env[name])
     .map((name) => `${name}=${process.env[name]} `);
   return `${variables.join("")}npm run bench -- ${process.argv.slice(2).join(" ")}`;

@@ -1,6 +1,7 @@
 // darts as a contender: the protocol of peer/peer.py, one JSON request a line on stdin, one answer a line on stdout.
 // {"work": "supernet-step" | …, "threads": 2, "batch": 64, "channels": 16, "cells": 8} -> {"ms", "peakMB"}
 // {"work": "call", "n": 100000} -> {"ns": {"add": {"1", "4x4"}, "relu": …}};  {"work": "version"} -> {"torch", "threads"}
+// {"work": "logits", "folder": …, "images": […]} -> {"logits": […]}
 // The first request of a kind also builds, outside the time. Anything wrong -> {"error": …}.
 import { createInterface } from "node:readline";
 import { seed, setThreads, torchVersion } from "../src/tensor/runtime.ts";
@@ -8,11 +9,13 @@ import { scope } from "../src/tensor/scope.ts";
 import { callOverhead } from "./call-overhead.ts";
 import type { Size, WorkName } from "./work-names.ts";
 import { memoryOf } from "./worker.ts";
-import { type Step, WORKS } from "./works.ts";
+import { logitsOf, type Step, WORKS } from "./works.ts";
 
 interface Request extends Size {
-  readonly work: WorkName | "call" | "version";
+  readonly work: WorkName | "call" | "logits" | "version";
   readonly threads?: number;
+  /** Of `logits`. */
+  readonly images?: readonly number[];
   /** Of `call`. */
   readonly n?: number;
 }
@@ -23,6 +26,8 @@ function answer({ threads, ...request }: Request): object {
   const using = setThreads(threads ?? 0);
   if (request.work === "version") return { torch: torchVersion(), threads: using };
   if (request.work === "call") return { ns: callOverhead(request.n ?? 100_000) };
+  if (request.work === "logits")
+    return { logits: logitsOf({ folder: request.folder!, images: request.images! }) };
   if (!Object.hasOwn(WORKS, request.work)) throw new RangeError(`unknown work ${request.work}`);
   const key = JSON.stringify(request);
   let step = steps.get(key);

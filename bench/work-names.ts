@@ -19,6 +19,13 @@ export interface Size {
   readonly batch?: number;
   readonly channels?: number;
   readonly cells?: number;
+  /** Of an inference: the folder of an exported network, whose weights it takes (see exported.ts). */
+  readonly folder?: string;
+}
+
+/** Whether a work is an inference, in which onnxruntime can take part. */
+export function isInference(work: WorkName): boolean {
+  return work.startsWith("inference");
 }
 
 /** The published batch of a work; of an inference the one that it is named for. */

@@ -1,4 +1,4 @@
-// A child process that answers one JSON line for each JSON line it gets: ours.ts and peer/peer.py. Each contender
+// A child process that answers one JSON line for each JSON line it gets: ours.ts, peer/peer.py and onnx-worker.ts. Each contender
 // has a process of its own, so that its peak memory is its own.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -53,6 +53,16 @@ export function startWorker({ command, args }: Program): Worker {
       await ended;
     },
   };
+}
+
+/** Runs `fn` with a contender that is stopped afterwards. */
+export async function withWorker<T>(program: Program, fn: (worker: Worker) => Promise<T>): Promise<T> {
+  const worker = startWorker(program);
+  try {
+    return await fn(worker);
+  } finally {
+    await worker.stop();
+  }
 }
 
 /** A memory figure of a process in megabytes, as Linux tells it (VmRSS, VmHWM); 0 elsewhere. */

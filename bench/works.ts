@@ -1,6 +1,7 @@
 // Our side of the benchmark: the product's own supernet, search step and training step on fixed random images.
 // What each does is what peer/peer.py does under the same name; the same numbers of everything.
 
+import { join } from "node:path";
 import { type TensorBatch, toTensors } from "../src/data/batch-tensors.ts";
 import { findGenotype } from "../src/genotype/published.ts";
 import { crossEntropy } from "../src/nn/loss.ts";
@@ -8,6 +9,7 @@ import { Adam } from "../src/optim/adam.ts";
 import { clipGradNorm } from "../src/optim/clip.ts";
 import { SGD } from "../src/optim/sgd.ts";
 import { createGenerator } from "../src/random/generator.ts";
+import { loadWeights } from "../src/run/checkpoint.ts";
 import { batchLoss } from "../src/search/batch-loss.ts";
 import { concreteSample, straightThrough } from "../src/search/concrete.ts";
 import { createDarts } from "../src/search/darts.ts";
@@ -26,6 +28,8 @@ import { publishedBatch, type Size, type WorkName } from "./work-names.ts";
 export type Step = () => number;
 
 const DEVICE = "cpu";
+const IMAGE = [3, 32, 32] as const;
+const IMAGE_VALUES = 3 * 32 * 32;
 const GRAD_CLIP = 5;
 /** Half-way through a training with the published 0.2. */
 const DROP_PATH = 0.1;
@@ -166,9 +170,26 @@ function evaluationStep({ batch = 96, ...size }: Size): Step {
 
 /** Logits of a batch by DARTS_V2 with running statistics, without gradients. */
 function inference({ batch = 1, ...size }: Size): Step {
-  const network = createNetwork(size).eval();
+  const network = inferenceNetwork(size);
   const { images } = fixedBatch(batch, 1);
   return () => noGrad(() => network.forward(images, { probability: 0 }).logits.sum().item());
+}
+
+/** Logits of given images, values of [N, 3, 32, 32], by the network in `folder`. */
+export function logitsOf({ folder, images }: { folder: string; images: readonly number[] }): number[] {
+  return scope(() => {
+    const network = inferenceNetwork({ folder });
+    const size = images.length / IMAGE_VALUES;
+    const batch = { images: Float32Array.from(images), labels: new Int32Array(size), size };
+    const tensors = toTensors({ ...batch, shape: [size, ...IMAGE] }, DEVICE);
+    return noGrad(() => network.forward(tensors.images).logits.toNumbers());
+  });
+}
+
+function inferenceNetwork({ folder, ...size }: Size): Network {
+  const network = createNetwork(size).eval();
+  if (folder) scope(() => network.loadStateDict(loadWeights(join(folder, "network.safetensors"))));
+  return network;
 }
 
 function createNetwork({ channels = 36, cells = 20 }: Size): Network {
@@ -223,7 +244,7 @@ function createSupernet(
 /** Random images of CIFAR-10's shape with unit variance, on their way into a tensor like any real batch. */
 function fixedBatch(size: number, seed: number): TensorBatch {
   const generator = createGenerator(seed, "bench");
-  const images = new Float32Array(size * 3 * 32 * 32).map(() => Math.sqrt(12) * (generator.uniform() - 0.5));
+  const images = new Float32Array(size * IMAGE_VALUES).map(() => Math.sqrt(12) * (generator.uniform() - 0.5));
   const labels = new Int32Array(size).map(() => generator.int(0, 9));
-  return toTensors({ images, labels, size, shape: [size, 3, 32, 32] }, DEVICE);
+  return toTensors({ images, labels, size, shape: [size, ...IMAGE] }, DEVICE);
 }

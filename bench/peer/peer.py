@@ -4,8 +4,11 @@
          "evaluation-step" | "inference-1" | "inference-128",
  "format": "default" | "channels_last", "threads": 2, "batch": 64, "channels": 16, "cells": 8}
     -> {"ms": ..., "peakMB": ...}     one step; the first request of a kind also builds, outside the time
+       An inference with a "folder" takes the weights exported there.
 {"work": "call", "n": 100000} -> {"ns": {"add": {"1": ..., "4x4": ...}, "relu": ...}}     one call on small tensors
 {"work": "version"}           -> {"torch": ..., "threads": ...}
+{"work": "export", "folder": ...}    -> {}     writes network.onnx and network.safetensors (see export.py)
+{"work": "logits", "folder": ..., "images": [...]} -> {"logits": [...]}     of the network exported there
 {"work": "exit"} or the end of stdin ends the process. Anything wrong -> {"error": ...}.
 
 Peak memory is that of the process since it began, so a clean figure needs a process per (work, format).
@@ -13,6 +16,7 @@ Peak memory is that of the process since it began, so a clean figure needs a pro
 
 from __future__ import annotations
 
+import contextlib
 import json
 import resource
 import sys
@@ -26,6 +30,7 @@ import torch.nn.functional as F
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "scripts" / "parity"))
 
+import safetensors_file  # noqa: E402
 from architect import Search  # noqa: E402
 from reference import DARTS_V2, DropPath, NetworkCIFAR, Supernet, evaluation_loss  # noqa: E402
 
@@ -123,10 +128,18 @@ def evaluation_step(request: dict, memory_format: torch.memory_format) -> Step:
     return step
 
 
-def inference(request: dict, memory_format: torch.memory_format) -> Step:
-    """DARTS_V2 with running statistics, without gradients."""
+def network(request: dict, memory_format: torch.memory_format) -> NetworkCIFAR:
+    """DARTS_V2 with running statistics."""
     net = NetworkCIFAR(DARTS_V2, request.get("channels", 36), request.get("cells", 20))
-    net.to(memory_format=memory_format).eval()
+    if "folder" in request:
+        arrays, _ = safetensors_file.load(Path(request["folder"]) / "network.safetensors")
+        net.load_state_dict({name: torch.tensor(array) for name, array in arrays.items()})
+    return net.to(memory_format=memory_format).eval()
+
+
+def inference(request: dict, memory_format: torch.memory_format) -> Step:
+    """The network without gradients."""
+    net = network(request, memory_format)
     batch = request.get("batch", int(request["work"].split("-")[1]))
     images, _ = images_and_labels(batch, memory_format, 1)
 
@@ -147,6 +160,12 @@ WORKS = {
     "inference-1": inference,
     "inference-128": inference,
 }
+
+
+def logits(request: dict) -> list[float]:
+    images = torch.tensor(request["images"]).view(-1, 3, 32, 32)
+    with torch.inference_mode():
+        return network(request, torch.contiguous_format)(images)[0].flatten().tolist()
 
 
 def call_overhead(n: int) -> dict[str, dict[str, float]]:
@@ -188,8 +207,16 @@ class Peer:
             return {"torch": torch.__version__, "threads": torch.get_num_threads()}
         if work == "call":
             return {"ns": call_overhead(request.get("n", 100_000))}
+        if work == "export":
+            from export import export  # needs onnx and onnxscript
+
+            with contextlib.redirect_stdout(sys.stderr):
+                export(Path(request["folder"]))
+            return {}
+        if work == "logits":
+            return {"logits": logits(request)}
         if work not in WORKS:
-            raise ValueError(f"unknown work {work!r}; known: {', '.join([*WORKS, 'call', 'version', 'exit'])}")
+            raise ValueError(f"unknown work {work!r}; known: {', '.join([*WORKS, 'call', 'export', 'logits', 'version', 'exit'])}")
         if request.get("format", "default") not in FORMATS:
             raise ValueError(f"unknown format {request['format']!r}; known: {', '.join(FORMATS)}")
         key = json.dumps({name: value for name, value in request.items() if name != "threads"}, sort_keys=True)
