@@ -1,4 +1,4 @@
-// Memory of the kernels: blocks that are used again, because fresh pages cost as much time as the arithmetic.
+// Memory of the kernels: one pool of it for all cells, used again, because fresh pages cost as much time as the arithmetic.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -7,8 +7,8 @@
 
 namespace darts::kernels {
 
-// A tensor of `floats` numbers, not initialised. Its block goes back to the free ones with the tensor. All blocks
-// together are at most a quarter more than what was in use at one time.
+// A tensor of `floats` numbers, not initialised. Its place is free again with the tensor. What lies free is at most an
+// eighth of what was in use at one time, as far as it lies together.
 at::Tensor borrow(size_t floats);
 at::Tensor borrow(at::IntArrayRef sizes);
 

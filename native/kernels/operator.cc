@@ -16,12 +16,14 @@ namespace {
 // without them), then what is given, then the weights.
 constexpr size_t kMixture = 2, kBypass = 3, kGiven = 4;
 
-// What forward leaves for backward besides the arena.
+// What forward leaves for backward besides tensors.
 struct Run : torch::CustomClassHolder {
   Plan plan;
   const Kernels* kernels;
+  bool recompute;                      // backward makes the arena again
   std::vector<at::Tensor> statistics;  // forward only, as the next
   at::Tensor paths;
+  std::vector<int64_t> statisticsSizes;
   std::vector<int64_t> givenTo;
   // Of the tensors that may have gradients.
   std::vector<std::vector<int64_t>> shapes;
@@ -49,52 +51,103 @@ std::vector<bool> usedWeights(const Plan& plan, size_t count) {
   return used;
 }
 
+// A normalisation's mean or variance; its counter is not the kernels'.
+float* floatsOf(const at::Tensor& statistic) {
+  return statistic.scalar_type() == at::kFloat ? statistic.data_ptr<float>() : nullptr;
+}
+
+// What forward computes from: dense tensors, in the order of those that may have gradients; paths may be undefined.
+struct Operands {
+  std::vector<at::Tensor> tensors;
+  at::Tensor paths;
+  std::vector<float*> statistics;
+};
+
+// What forward computes.
+struct Results {
+  at::Tensor output, arena;
+};
+
+Results computeForward(const Run& run, const Operands& operands, bool keep) {
+  const Plan& plan = run.plan;
+  const std::vector<at::Tensor>& held = operands.tensors;
+  ForwardCall call{};
+  call.plan = &plan;
+  call.threads = at::get_num_threads();
+  call.keep = keep;
+  const size_t firstWeight = run.firstWeight();
+  for (size_t i = 0; i < kMixture; i++) call.inputs[i] = held[i].data_ptr<float>();
+  for (size_t i = kGiven; i < firstWeight; i++) call.given[run.givenTo[i - kGiven]] = held[i].data_ptr<float>();
+  call.mixture = held[kMixture].data_ptr<float>();
+  call.bypass = held[kBypass].data_ptr<float>();
+  if (plan.paths) call.paths = operands.paths.data_ptr<float>();
+  std::vector<const float*> weights;
+  for (size_t i = firstWeight; i < held.size(); i++) weights.push_back(held[i].data_ptr<float>());
+  call.weights = weights.data();
+  call.statistics = operands.statistics.data();
+
+  const int64_t lanes = run.kernels->lanes;
+  const at::Tensor output = borrow({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes});
+  call.output = output.data_ptr<float>();
+  const at::Tensor arena = borrow(run.kernels->arenaFloats(plan, keep));
+  const at::Tensor scratch = borrow(run.kernels->forwardFloats(plan, call.threads, keep));
+  call.arena = arena.data_ptr<float>();
+  call.scratch = scratch.data_ptr<float>();
+  run.kernels->forward(call);
+  return {output, arena};
+}
+
+// Forward once more, from what it kept. In training the running statistics moved the first time, and now nothing that
+// is read moves; in evaluation they are what the tensors are normalised by.
+Results computeAgain(const Run& run, const torch::autograd::variable_list& kept) {
+  const size_t tensors = run.shapes.size(), statistics = run.statisticsSizes.size();
+  Operands operands{{kept.begin(), kept.begin() + tensors}, kept[tensors], {}};
+  std::vector<at::Tensor> unread;
+  for (size_t i = 0; i < statistics; i++) {
+    at::Tensor statistic = run.plan.training ? at::zeros({run.statisticsSizes[i]}, at::kFloat) : kept[tensors + 1 + i];
+    operands.statistics.push_back(floatsOf(statistic));
+    unread.push_back(std::move(statistic));
+  }
+  return computeForward(run, operands, true);
+}
+
 class FusedCell : public torch::autograd::Function<FusedCell> {
  public:
   static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList tensors,
       const c10::intrusive_ptr<Run>& run, bool differentiable) {
-    const Plan& plan = run->plan;
-    ForwardCall call{};
-    call.plan = &plan;
-    call.threads = at::get_num_threads();
-    call.keep = differentiable;
-    std::vector<at::Tensor> held;  // what the call points to
+    Operands operands;
     const size_t firstWeight = run->firstWeight();
     for (size_t i = 0; i < tensors.size(); i++) {
       const bool images = i < kMixture || (i >= kGiven && i < firstWeight);
-      held.push_back(images ? dense(tensors[i]) : tensors[i].contiguous());
+      operands.tensors.push_back(images ? dense(tensors[i]) : tensors[i].contiguous());
       run->shapes.push_back(tensors[i].sizes().vec());
     }
-    for (size_t i = 0; i < kMixture; i++) call.inputs[i] = held[i].data_ptr<float>();
-    for (size_t i = kGiven; i < firstWeight; i++) call.given[run->givenTo[i - kGiven]] = held[i].data_ptr<float>();
-    call.mixture = held[kMixture].data_ptr<float>();
-    call.bypass = held[kBypass].data_ptr<float>();
-    const at::Tensor paths = plan.paths ? run->paths.contiguous() : at::Tensor();
-    if (plan.paths) call.paths = paths.data_ptr<float>();
-    std::vector<const float*> weights;
-    for (size_t i = firstWeight; i < held.size(); i++) weights.push_back(held[i].data_ptr<float>());
-    call.weights = weights.data();
-    std::vector<float*> statistics;
-    for (const at::Tensor& statistic : run->statistics)
-      statistics.push_back(statistic.scalar_type() == at::kFloat ? statistic.data_ptr<float>() : nullptr);
-    call.statistics = statistics.data();
-
-    const int64_t lanes = run->kernels->lanes;
-    const at::Tensor output = borrow({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes});
-    call.output = output.data_ptr<float>();
-    const at::Tensor arena = borrow(run->kernels->arenaFloats(plan, differentiable));
-    const at::Tensor scratch = borrow(run->kernels->forwardFloats(plan, call.threads, differentiable));
-    call.arena = arena.data_ptr<float>();
-    call.scratch = scratch.data_ptr<float>();
-    run->kernels->forward(call);
+    if (run->plan.paths) operands.paths = run->paths.contiguous();
+    for (const at::Tensor& statistic : run->statistics) operands.statistics.push_back(floatsOf(statistic));
+    const Results results = computeForward(*run, operands, differentiable);
     if (differentiable) {
-      run->statistics.clear();
-      run->paths.reset();
-      // The arena is freed with the graph; inputs and output are those of the neighbouring cells, not copies.
-      context->save_for_backward({arena, held[0], held[1], output});
+      keepForBackward(context, *run, operands, results);
       context->saved_data["run"] = c10::IValue::make_capsule(run);
     }
-    return output;
+    return results.output;
+  }
+
+  // Inputs and output are those of the neighbouring cells, not copies. What is computed again needs no output: the next
+  // cell's backward has freed it by then. Kept tensors that change before backward are an error there, as everywhere in libtorch.
+  static void keepForBackward(torch::autograd::AutogradContext* context, Run& run, const Operands& operands,
+      const Results& results) {
+    torch::autograd::variable_list kept;
+    if (run.recompute) {
+      kept = operands.tensors;
+      kept.push_back(operands.paths);
+      for (const at::Tensor& statistic : run.statistics) run.statisticsSizes.push_back(statistic.numel());
+      if (!run.plan.training) kept.insert(kept.end(), run.statistics.begin(), run.statistics.end());
+    } else {
+      kept = {operands.tensors[0], operands.tensors[1], results.output, results.arena};
+    }
+    context->save_for_backward(kept);
+    run.statistics.clear();
+    run.paths.reset();
   }
 
   static torch::autograd::variable_list backward(torch::autograd::AutogradContext* context,
@@ -109,13 +162,14 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     torch::autograd::variable_list gradients(tensors + 2);
     if (!outputGradients[0].defined()) return gradients;
 
+    const Results results = run.recompute ? computeAgain(run, saved) : Results{saved[2], saved[3]};
     BackwardCall call{};
     call.plan = &plan;
     call.threads = at::get_num_threads();
     const at::Tensor outputGradient = dense(outputGradients[0]);
     call.outputGradient = outputGradient.data_ptr<float>();
-    call.output = saved[3].data_ptr<float>();
-    for (size_t i = 0; i < kMixture; i++) call.inputs[i] = saved[1 + i].data_ptr<float>();
+    call.output = results.output.data_ptr<float>();
+    for (size_t i = 0; i < kMixture; i++) call.inputs[i] = saved[i].data_ptr<float>();
     for (size_t i = 0; i < run.firstWeight(); i++) {
       if (i == kMixture || i == kBypass) gradients[i] = at::zeros(run.shapes[i], at::kFloat);
       else if (context->needs_input_grad(i)) gradients[i] = borrow(run.shapes[i]);
@@ -139,7 +193,7 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     }
     call.weightGradients = weightGradients.data();
     const at::Tensor scratch = borrow(run.kernels->backwardFloats(plan, call.threads));
-    call.arena = saved[0].data_ptr<float>();
+    call.arena = results.arena.data_ptr<float>();
     call.scratch = scratch.data_ptr<float>();
     run.kernels->backward(call);
     return gradients;
@@ -163,12 +217,13 @@ at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<
     const c10::optional<at::Tensor>& bypass, const c10::optional<at::Tensor>& paths, at::TensorList given,
     at::IntArrayRef givenTo, at::TensorList weights, at::TensorList statistics, int64_t channels, int64_t groups,
     int64_t nodes, bool reduction, at::IntArrayRef inputs, at::IntArrayRef edges, at::IntArrayRef operations,
-    at::IntArrayRef active, at::IntArrayRef concat, bool training, double momentum, double eps) {
+    at::IntArrayRef active, at::IntArrayRef concat, bool training, double momentum, double eps, bool recompute) {
   const CellArguments arguments{{s0, s1}, mixture.value_or(at::Tensor()), bypass.value_or(at::Tensor()),
       paths.value_or(at::Tensor()), given.vec(), weights.vec(), statistics.vec(), givenTo.vec(), channels, groups, nodes,
       reduction, inputs.vec(), edges.vec(), operations.vec(), active.vec(), concat.vec(), training, momentum, eps};
   const auto run = c10::make_intrusive<Run>();
   run->kernels = &selectKernels();
+  run->recompute = recompute;
   run->plan = makePlan(arguments, run->kernels->lanes);
   run->statistics = arguments.statistics;
   run->paths = arguments.paths;
@@ -206,11 +261,12 @@ int64_t kernelLanes() { return selectKernels().lanes; }
 //   operations  for each: its edge, its number (Operation in cell.h), how it is normalised, and the index of its weight in
 //               the mixture, or -1; active: whether each is evaluated, or none for all
 //   concat      the states that are put out: the parts of the result, [outputs, N, blocks, H, W, lanes]
+//   recompute   whether nothing but its arguments is kept for backward, which runs forward once more
 TORCH_LIBRARY(darts, library) {
   library.def(
       "cell(Tensor s0, Tensor s1, Tensor? mixture, Tensor? bypass, Tensor? paths, Tensor[] given, int[] given_to, "
       "Tensor[] weights, Tensor[] statistics, int channels, int groups, int nodes, bool reduction, int[] inputs, "
-      "int[] edges, int[] operations, int[] active, int[] concat, bool training, float momentum=0.1, float eps=1e-05) -> Tensor",
+      "int[] edges, int[] operations, int[] active, int[] concat, bool training, float momentum=0.1, float eps=1e-05, bool recompute=False) -> Tensor",
       cell);
   library.def("kernel_lanes() -> int", kernelLanes);
   library.def("release_memory() -> int", releaseMemory);

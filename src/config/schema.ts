@@ -186,6 +186,13 @@ export const configSchema = z.strictObject({
     .describe(
       "how cells are computed: fused CPU kernels where they fit (auto), always, or libtorch's operators",
     ),
+  recompute: z
+    .boolean()
+    .default(false)
+    .describe(
+      "let fused cells keep nothing but their inputs, and compute their insides again on the way back: " +
+        "less memory, more time, the same results",
+    ),
   checkpointSeconds: rate
     .default(60)
     .describe("seconds between two checkpoints within an epoch (0: after every step)"),

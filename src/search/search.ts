@@ -145,6 +145,7 @@ export class Search {
       classes: dataset.classes.length,
       createEdge: this.method.createEdge,
       kernels: config.kernels,
+      recompute: config.recompute,
     }).to({ device });
     this.#buffers = this.supernet.buffers();
     const { supernet, method } = this;

@@ -23,6 +23,8 @@ export type Kernels = "auto" | "fused" | "composite";
 export interface FusedPass {
   /** Batch statistics, or the running ones. */
   readonly training: boolean;
+  /** Whether nothing but the inputs is kept for backward, which then computes again what it needs; absent: no. */
+  readonly recompute?: boolean;
   /** Weights that the plan's operations refer to by their index, any shape. */
   readonly mixture?: Tensor;
   /** Weight of each edge for the channels that pass its operations by, [edges], where a plan has groups; absent: 1. */
@@ -100,6 +102,7 @@ export class FusedCell {
       pass.training,
       this.#momentum,
       this.#eps,
+      pass.recompute ?? false,
     ) as Tensor;
     return new BlockedImages(blocks, channels);
   }
@@ -145,6 +148,7 @@ export function fusable(images: Images): boolean {
 /** The two ways to compute a cell. */
 export interface CellPaths {
   readonly kernels: Kernels;
+  readonly recompute: boolean;
   readonly fused: FusedCell | undefined;
   /** What the fused cell is told, for a batch of so many images. */
   readonly pass: (images: number) => FusedPass;
@@ -157,7 +161,7 @@ export interface CellPaths {
 export function forwardCell<Layout extends Images>(
   s0: Layout,
   s1: Layout,
-  { kernels, fused, pass, composite, parts }: CellPaths,
+  { kernels, recompute, fused, pass, composite, parts }: CellPaths,
 ): Layout {
   const result = scope((): Images => {
     if (fused && fusable(s0) && fusable(s1)) {
@@ -167,6 +171,7 @@ export function forwardCell<Layout extends Images>(
     }
     const [x0, x1] = [s0, s1].map(toImages);
     if (kernels === "fused") throw notFusable(x0);
+    if (recompute) throw notRecomputable(x0);
     const output = composite(x0, x1);
     return s1 instanceof BlockedImages ? BlockedImages.from(output, parts) : output;
   });
@@ -178,6 +183,13 @@ function notFusable({ device, dtype }: Tensor): UserError {
   return new UserError(
     `kernels is fused, but the fused kernels do not cover these cells (on ${device}, ${dtype}): they take cells of ` +
       "at most ten nodes with operations of DARTS, on the CPU in float32. Set kernels to auto or composite.",
+  );
+}
+
+function notRecomputable({ device, dtype }: Tensor): UserError {
+  return new UserError(
+    `recompute is true, but libtorch's operators compute these cells (on ${device}, ${dtype}), and only fused cells can ` +
+      "be computed again. Set recompute to false, or kernels to auto and device to cpu where a cell's operations allow it.",
   );
 }
 

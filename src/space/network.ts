@@ -25,6 +25,8 @@ export interface NetworkOptions {
   readonly auxiliary: boolean;
   /** How cells are computed; absent: auto. Fused cells have no second derivatives. */
   readonly kernels?: Kernels;
+  /** Whether fused cells keep only their inputs and compute again in backward. An error where cells are not fused. */
+  readonly recompute?: boolean;
 }
 
 /** A discrete cell: every node sums its two chosen operations. */
@@ -35,12 +37,13 @@ export class NetworkCell extends Module {
   readonly edges: readonly Edge[];
   readonly concat: readonly number[];
   readonly kernels: Kernels;
+  readonly recompute: boolean;
   readonly #fused: FusedCell | undefined;
 
   constructor(
     genotype: Genotype,
     { channels, inputs, reduction, afterReduction }: CellPlace,
-    kernels: Kernels = "auto",
+    { kernels = "auto", recompute = false }: Pick<NetworkOptions, "kernels" | "recompute"> = {},
   ) {
     super();
     this.edges = reduction ? genotype.reduce : genotype.normal;
@@ -50,6 +53,7 @@ export class NetworkCell extends Module {
       operationBuilder(op)(channels, reduction && source < 2 ? 2 : 1, true),
     );
     this.kernels = kernels;
+    this.recompute = recompute;
     if (kernels === "composite") return;
     const edges = this.edges.map(([primitive, source], i) => ({
       source,
@@ -75,9 +79,14 @@ export class NetworkCell extends Module {
   forward<Layout extends Images>(s0: Layout, s1: Layout, drop: DropPath): Layout {
     return forwardCell(s0, s1, {
       kernels: this.kernels,
+      recompute: this.recompute,
       fused: this.#fused,
       parts: this.concat.length,
-      pass: (images) => ({ training: this.training, paths: this.#paths(images, drop) }),
+      pass: (images) => ({
+        training: this.training,
+        recompute: this.recompute,
+        paths: this.#paths(images, drop),
+      }),
       composite: (x0, x1) => this.#compose(x0, x1, drop),
     });
   }
@@ -134,7 +143,7 @@ export class Network extends Module {
 
     const width = { normal: genotype.normalConcat.length, reduce: genotype.reduceConcat.length };
     const places = cellPlaces({ channels, cells, width, stem: stemChannels, afterReduction: imagenet });
-    this.cells = places.map((place) => new NetworkCell(genotype, place, options.kernels));
+    this.cells = places.map((place) => new NetworkCell(genotype, place, options));
 
     const auxiliaryCell = places[this.#auxiliaryAt(cells)];
     this.auxiliary_head = options.auxiliary

@@ -42,6 +42,8 @@ export interface SupernetOptions {
   readonly createEdge?: (context: EdgeContext) => EdgeModule;
   /** How cells are computed; absent: auto. Fused cells have no second derivatives. */
   readonly kernels?: Kernels;
+  /** Whether fused cells keep only their inputs and compute again in backward. An error where cells are not fused. */
+  readonly recompute?: boolean;
 }
 
 /** Maps a cell's two inputs to its channels; the older one is halved when a reduction cell lies between. */
@@ -64,10 +66,17 @@ export class SupernetCell extends Module {
   readonly reduction: boolean;
   readonly nodes: number;
   readonly kernels: Kernels;
+  readonly recompute: boolean;
   readonly #fused: FusedCell | undefined;
 
   constructor(
-    { nodes, primitives, createEdge = (context) => new MixedOp(context), kernels = "auto" }: SupernetOptions,
+    {
+      nodes,
+      primitives,
+      createEdge = (context) => new MixedOp(context),
+      kernels = "auto",
+      recompute = false,
+    }: SupernetOptions,
     { channels, inputs, reduction, afterReduction }: CellPlace,
   ) {
     super();
@@ -78,6 +87,7 @@ export class SupernetCell extends Module {
       createEdge({ channels, stride: reduction && source < 2 ? 2 : 1, primitives, edge, reduction }),
     );
     this.kernels = kernels;
+    this.recompute = recompute;
     if (kernels === "composite") return;
     const preprocess = [this.preprocess0, this.preprocess1] as const;
     const plan = mixedPlan(this._ops, { channels, preprocess, nodes, reduction, primitives });
@@ -94,10 +104,12 @@ export class SupernetCell extends Module {
     const { operations, edges, active } = mixture;
     return forwardCell(s0, s1, {
       kernels: this.kernels,
+      recompute: this.recompute,
       fused: this.#fused,
       parts: this.nodes,
       pass: () => ({
         training: this.training,
+        recompute: this.recompute,
         // An edge's weight multiplies all of its candidates, so it can as well multiply their weights, and what passes them by.
         mixture: edges ? operations.mul(edges.reshape([-1, 1])) : operations,
         bypass: edges,

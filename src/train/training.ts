@@ -38,7 +38,7 @@ interface TrainingState {
 /** The network that a configuration and a data set ask for, untrained. Draws from libtorch's generator. */
 export function createNetwork(
   genotype: Genotype,
-  { train, device, kernels }: Pick<Config, "train" | "device" | "kernels">,
+  { train, device, kernels, recompute }: Pick<Config, "train" | "device" | "kernels" | "recompute">,
   { classes, train: images }: Pick<ImageDataset, "classes" | "train">,
 ): Network {
   return new Network({
@@ -51,6 +51,7 @@ export function createNetwork(
     stem: train.stem,
     auxiliary: train.auxiliary,
     kernels,
+    recompute,
   }).to({ device });
 }
 

@@ -14,6 +14,7 @@ const OURS = [
   "checkpointSeconds",
   "threads",
   "kernels",
+  "recompute",
   "data.path",
   "data.imageSize",
   "data.imageWidth",
