@@ -17,8 +17,10 @@ export function requireMemory(plan: Plan, subject: PlanSubject): void {
   const advice = [
     ...smallerBatches(section, subject, room),
     ...otherSettings(section, subject.config).flatMap(({ key, value, config }) => {
-      const bytes = rehearse(section, { ...subject, config }).atLoad;
-      return bytes <= room ? [`${key} ${value} (${megabytes(expectedPeak(residentBytes, bytes))})`] : [];
+      const bytes = bytesIfPossible(section, { ...subject, config });
+      return bytes !== undefined && bytes <= room
+        ? [`${key} ${value} (${megabytes(expectedPeak(residentBytes, bytes))})`]
+        : [];
     }),
   ];
   throw new UserError(
@@ -41,6 +43,16 @@ function smallerBatches(section: Section, subject: PlanSubject, room: number): s
   ];
 }
 
+/** Bytes of tensors; undefined where the settings go with no cells of this search or training (recompute). */
+function bytesIfPossible(section: Section, subject: PlanSubject): number | undefined {
+  try {
+    return rehearse(section, subject).atLoad;
+  } catch (error) {
+    if (error instanceof UserError) return undefined;
+    throw error;
+  }
+}
+
 type Section = "search" | "train";
 
 /** Settings that may need less, for each key from the largest change to the smallest that is worth a rehearsal. */
@@ -48,6 +60,7 @@ function otherSettings(
   section: Section,
   config: Config,
 ): { key: string; value: string | number; config: Config }[] {
+  const fused = config.kernels !== "composite";
   const { channels } = config[section];
   const fewer = [channels / 2, channels / 4].filter((value) => value % 2 === 0);
   const others = section === "search" ? otherMethods(config) : [];
@@ -57,8 +70,9 @@ function otherSettings(
       value,
       config: { ...config, [section]: { ...config[section], channels: value } },
     })),
-    ...(config.kernels === "composite"
-      ? [{ key: "kernels", value: "auto", config: { ...config, kernels: "auto" as const } }]
+    ...(fused ? [] : [{ key: "kernels", value: "auto", config: { ...config, kernels: "auto" as const } }]),
+    ...(fused && !config.recompute
+      ? [{ key: "recompute", value: "true", config: { ...config, recompute: true } }]
       : []),
     ...others.map((other) => ({ key: "search.method", value: other.search.method, config: other })),
   ];

@@ -22,6 +22,11 @@ import { fingerprint, toyConfig, toyDataset } from "../support/toy-problem.ts";
 const data = toyDataset();
 
 for (const [name, one] of Object.entries<MemoryCase>({
+  "a first-order search that computes again on the fused kernels": {
+    kind: "search",
+    images: 80,
+    settings: { "search.channels": 16, "search.cells": 5, "search.batchSize": 40, recompute: true },
+  },
   "a first-order search on the fused kernels": {
     kind: "search",
     images: 40,
@@ -52,7 +57,7 @@ for (const [name, one] of Object.entries<MemoryCase>({
     const error = forecastMB / measuredMB - 1;
     assert.ok(Math.abs(error) < 0.15, `forecast ${forecastMB} MB, measured ${measuredMB} MB`);
     // The tensors are most of it: a forecast of the rest alone would not do.
-    assert.ok(measuredMB > 450, `${measuredMB} MB`);
+    assert.ok(measuredMB > 400, `${measuredMB} MB`);
   });
 }
 
@@ -185,6 +190,19 @@ test("what does not fit is refused, with changes that fit", () => {
   );
   const none = { ...plan, limit: { bytes: 1, source: "memoryLimit" as const } };
   assert.throws(() => requireMemory(none, subject), /No single change of a key would fit/);
+});
+
+test("what does not fit on the fused kernels may be computed again", () => {
+  const config = toyConfig({ "search.channels": 16, "search.batchSize": 16 });
+  const subject = { config, data, intent: { searches: true } };
+  const plan = makePlan(subject);
+  const tight = {
+    ...plan,
+    limit: { bytes: plan.parts[0]!.peakBytes! - 2 ** 20, source: "memoryLimit" as const },
+  };
+  assert.throws(() => requireMemory(tight, subject), /What would fit: .*; recompute true \(\d+ MB\)/);
+  const heeded = makePlan({ ...subject, config: { ...config, recompute: true } });
+  assert.ok(heeded.parts[0]!.peakBytes! < tight.limit.bytes);
 });
 
 test("the limit is the configured one, else what is free", () => {
