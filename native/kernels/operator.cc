@@ -87,9 +87,10 @@ Results computeForward(const Run& run, const Operands& operands, bool keep) {
   call.statistics = operands.statistics.data();
 
   const int64_t lanes = run.kernels->lanes;
+  // The largest first: the others must not stand in its place.
+  const at::Tensor arena = borrow(run.kernels->arenaFloats(plan, keep));
   const at::Tensor output = borrow({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes});
   call.output = output.data_ptr<float>();
-  const at::Tensor arena = borrow(run.kernels->arenaFloats(plan, keep));
   const at::Tensor scratch = borrow(run.kernels->forwardFloats(plan, call.threads, keep));
   call.arena = arena.data_ptr<float>();
   call.scratch = scratch.data_ptr<float>();
