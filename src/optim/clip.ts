@@ -2,16 +2,15 @@
 import { aten } from "../tensor/aten.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
-import type { Tensor } from "../tensor/tensor.ts";
 import type { Gradients } from "./optimizer.ts";
 
 /** The L2 norm of all gradients taken together. */
 export function globalNorm(gradients: Gradients): number {
   return scope(() => {
-    const norms = gradients
-      .filter((g): g is Tensor => g !== undefined)
-      .map((g) => aten.linalg_vector_norm.default(g, 2));
-    return norms.length === 0 ? 0 : aten.linalg_vector_norm.default(aten.stack.default(norms, 0), 2).item();
+    const there = gradients.filter((gradient) => gradient !== undefined);
+    if (there.length === 0) return 0;
+    const norms = aten._foreach_norm.Scalar(there, 2);
+    return aten.linalg_vector_norm.default(aten.stack.default(norms, 0), 2).item();
   });
 }
 
@@ -24,9 +23,12 @@ export function clipGradNorm(gradients: Gradients, maxNorm: number): number {
   // PyTorch's 1e-6 in the denominator belongs to the published numbers.
   const factor = maxNorm / (norm + 1e-6);
   if (maxNorm > 0 && factor < 1) {
-    noGrad(() => {
-      for (const gradient of gradients) if (gradient) aten.mul_.Scalar(gradient, factor).dispose();
-    });
+    noGrad(() =>
+      aten._foreach_mul_.Scalar(
+        gradients.filter((gradient) => gradient !== undefined),
+        factor,
+      ),
+    );
   }
   return norm;
 }

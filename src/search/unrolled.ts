@@ -90,25 +90,46 @@ function virtualWeights({ weights, trainLoss }: BilevelProblem, step: VirtualSte
   const { learningRate, momentum = 0, nesterov = false, weightDecay = 0, momentumBuffer } = step;
   return scope(() => {
     const { gradients } = lossGradient(trainLoss, weights);
-    return noGrad(() =>
-      weights.map((w, i) => {
-        const buffer = momentumBuffer?.(i)?.mul(momentum);
-        const terms = [gradients[i], w.mul(weightDecay), buffer].filter((term) => term !== undefined);
-        const moved = terms.reduce((a, b) => a.add(b)); // the momentum buffer after the step
-        const ahead = nesterov ? moved.mul(1 + momentum).sub(buffer ?? 0) : moved;
-        return w.sub(ahead.mul(learningRate));
-      }),
-    );
+    const buffers = weights.map((_, i) => momentumBuffer?.(i));
+    return noGrad(() => {
+      const moved = aten._foreach_mul.Scalar(weights, weightDecay);
+      addWhereThere(moved, gradients, 1);
+      addWhereThere(moved, buffers, momentum); // now the momentum buffer after the step
+      if (nesterov) {
+        aten._foreach_mul_.Scalar(moved, 1 + momentum);
+        addWhereThere(moved, buffers, -momentum);
+      }
+      aten._foreach_mul_.Scalar(moved, -learningRate);
+      aten._foreach_add_.List(moved, weights);
+      return moved;
+    });
   });
+}
+
+/** sums ← sums + factor · terms, in place, for the terms that are there; one call for some thousand small tensors. */
+function addWhereThere(
+  sums: readonly Tensor[],
+  terms: readonly (Tensor | undefined)[],
+  factor: number,
+): void {
+  const there = terms.filter((term) => term !== undefined);
+  if (there.length === 0) return;
+  const to = sums.filter((_, i) => terms[i] !== undefined);
+  aten._foreach_add_.List(to, there, factor);
 }
 
 /** w + ε·v for every weight; a weight that the validation loss does not reach stays where it is. */
 function shifted(weights: readonly Tensor[], v: readonly (Tensor | undefined)[], epsilon: number): Tensor[] {
-  return noGrad(() => weights.map((w, i) => (v[i] ? aten.add.Tensor(w, v[i]!, epsilon) : w.clone())));
+  return noGrad(() => {
+    const moved = aten._foreach_mul.Scalar(weights, 1);
+    addWhereThere(moved, v, epsilon);
+    return moved;
+  });
 }
 
 function alphaGradientAt(problem: BilevelProblem, weights: readonly Tensor[]): (Tensor | undefined)[] {
-  return withWeights(problem.weights, weights, () =>
+  // Plain tensors in the weights' place: the pass records nothing for gradients that nobody asks for.
+  return exchanged(problem.weights, weights, () =>
     scope(() => lossGradient(problem.trainLoss, problem.alphas).gradients),
   );
 }
