@@ -3,7 +3,7 @@
 // lower predecessor and then to the operation that stands first, as in the published code.
 import { UserError } from "../errors.ts";
 import type { Primitive } from "../space/primitives.ts";
-import { allNodes, type Edge, edgeOffset, type Genotype } from "./genotype.ts";
+import { allNodes, type CellEdges, cellOf, type Edge, edgeOffset, type Genotype } from "./genotype.ts";
 import { type Matrix, softmax, softmaxRows } from "./softmax.ts";
 
 /** The architecture parameters of one cell: alphas [edges][operations] and, in PC-DARTS, betas [edges]. */
@@ -13,7 +13,7 @@ export interface CellLogits {
 }
 
 /** Derives the kept edges of one cell. */
-export type DiscretizationRule = (logits: CellLogits, primitives: readonly Primitive[]) => Edge[];
+export type DiscretizationRule = (logits: CellLogits, primitives: readonly Primitive[]) => CellEdges;
 
 /** The architecture parameters of both cells. */
 export interface GenotypeLogits {
@@ -23,7 +23,7 @@ export interface GenotypeLogits {
   readonly reduceBetas?: readonly number[];
 }
 
-/** The rules by name; all but `snas`, which keeps every edge, keep two for each node, as a genotype has. */
+/** The rules by name; all but `snas`, which keeps every edge, keep two for each node. */
 export const DISCRETIZATION_RULES = {
   darts: deriveDarts,
   "pc-darts": derivePcDarts,

@@ -1,7 +1,7 @@
 // What a search reports of its alphas at each epoch: how decided it is, and whether it collapses to skips.
 import type { Primitive } from "../space/primitives.ts";
 import { type DiscretizationRule, deriveDarts } from "./discretize.ts";
-import type { Edge } from "./genotype.ts";
+import { type CellEdges, edgesOfCell } from "./genotype.ts";
 import { entropy, type Matrix, softmaxRows } from "./softmax.ts";
 
 /** A summary of one cell's alphas. */
@@ -26,6 +26,6 @@ export function alphaStatistics(
 }
 
 /** The number of skip connections among the edges of a cell. */
-export function countSkips(edges: readonly Edge[]): number {
-  return edges.filter(([op]) => op === "skip_connect").length;
+export function countSkips(cell: CellEdges): number {
+  return edgesOfCell(cell).filter(([op]) => op === "skip_connect").length;
 }
