@@ -208,6 +208,17 @@ export function countEdge(op: Primitive, from: number, cell: CellShape, affine: 
       const [rows] = stride === 2 ? sizeIn : size;
       return { params: 14 * c * c + norm, macs: 7 * c * c * (rows * size[1] + pixels) };
     }
+    case "group_conv_3x1_1x3": {
+      // In eight groups; the first of the two halves only the width.
+      const [rows] = stride === 2 ? sizeIn : size;
+      const weights = (3 * c * c) / 8;
+      return {
+        params: 2 * weights + c * c + 2 * norm,
+        macs: weights * (rows * size[1] + pixels) + c * c * pixels,
+      };
+    }
+    case "norm_max_pool_3x3":
+      return { params: norm, macs: 0 };
     default: // a plugin's
       return addedPrimitive(op).cost({
         channels: c,

@@ -9,6 +9,8 @@ import { type CellEdges, type Edge, edgesByNode } from "./genotype.ts";
 const FAMILIES = [
   { prefix: "sep_conv", colour: "#1d5fa8", terminal: "blue" },
   { prefix: "dil_conv", colour: "#7a3e9d", terminal: "magenta" },
+  { prefix: "group_conv", colour: "#0b7285", terminal: "cyan" },
+  { prefix: "norm_max_pool", colour: "#b35309", terminal: "yellow" },
   { prefix: "conv", colour: "#0b7285", terminal: "cyan" },
   { prefix: "max_pool", colour: "#b35309", terminal: "yellow" },
   { prefix: "avg_pool", colour: "#b35309", terminal: "yellow" },
@@ -83,7 +85,9 @@ export function drawCellText(
   });
   const rows = edgesByNode(cell).map((edges) => edges.map(term));
   const width = (column: number) => Math.max(0, ...rows.map((row) => row[column]?.plain.length ?? 0));
-  const widths = Array.from({ length: Math.max(...rows.map((row) => row.length)) }, (_, column) => width(column));
+  const widths = Array.from({ length: Math.max(...rows.map((row) => row.length)) }, (_, column) =>
+    width(column),
+  );
   const names = `node ${rows.length - 1}`.length;
   const lines = rows.map((row, node) => {
     // The last term of a line is not padded.

@@ -94,7 +94,9 @@ function checkCell(value: unknown, where: string): CellEdges {
   }
   // The first item tells which of the two forms it is: an edge starts with a name, a node's list with an edge.
   const isNested = Array.isArray(value[0]) && typeof value[0][0] !== "string";
-  return isNested ? cellOf(value.map((edges, node) => checkNode(edges, where, node))) : checkPairs(value, where);
+  return isNested
+    ? cellOf(value.map((edges, node) => checkNode(edges, where, node)))
+    : checkPairs(value, where);
 }
 
 /** The published form: two edges for each node. */

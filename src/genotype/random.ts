@@ -2,7 +2,15 @@
 import { UserError } from "../errors.ts";
 import type { Generator } from "../random/generator.ts";
 import type { Primitive } from "../space/primitives.ts";
-import { allNodes, type CellEdges, cellOf, type Edge, type Genotype, type KeptEdges, keptBy } from "./genotype.ts";
+import {
+  allNodes,
+  type CellEdges,
+  cellOf,
+  type Edge,
+  type Genotype,
+  type KeptEdges,
+  keptBy,
+} from "./genotype.ts";
 
 /**
  * Draws a genotype, all uniformly: for each node of each cell so many different predecessors as `kept` says (two), and

@@ -14,12 +14,13 @@ export interface AlphaStatistics {
   readonly skips: number;
 }
 
-/** Summarises alphas [edges][operations] of one cell. */
+/** Summarises alphas [edges][operations] of one cell; zeros for a cell without any, which is fixed. */
 export function alphaStatistics(
   alphas: Matrix,
   primitives: readonly Primitive[],
   rule: DiscretizationRule = deriveDarts,
 ): AlphaStatistics {
+  if (alphas.length === 0) return { entropy: 0, entropies: [], skips: 0 };
   const entropies = softmaxRows(alphas).map(entropy);
   const mean = entropies.reduce((sum, value) => sum + value, 0) / entropies.length;
   return { entropy: mean, entropies, skips: countSkips(rule({ alphas }, primitives)) };

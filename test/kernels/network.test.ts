@@ -34,7 +34,7 @@ function fixedMasks(): DropPath & { used: number } {
 
 function createCell(genotype: Genotype, reduction: boolean, kernels: Kernels): NetworkCell {
   const place = { channels: CHANNELS, inputs: [4, 8] as const, reduction, afterReduction: false };
-  return new NetworkCell(genotype, place, kernels);
+  return new NetworkCell(genotype, place, { kernels });
 }
 
 /** A cell's training pass on fixed values. */
