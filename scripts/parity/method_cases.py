@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from architect import Search
 from record import Draw, Record
-from reference import Identity, MixedOp, SearchCell, Supernet, conv, preprocess
+from reference import OPS, Identity, MixedOp, SearchCell, Supernet, preprocess
 from search_cases import ALPHAS, BETAS, FEW, draw_batch, named, settings
 
 PLAIN = dict(
@@ -60,23 +60,8 @@ class FixedReduction(nn.Module):
         super().__init__()
         self.preprocess0 = preprocess(c_prev_prev, c, reduction_prev, affine=False)
         self.preprocess1 = preprocess(c_prev, c, False, affine=False)
-        self._ops = nn.ModuleList([self.convolved(c), self.convolved(c), self.pooled(c), self.pooled(c)])
-
-    @staticmethod
-    def convolved(c: int) -> nn.Module:
-        return nn.Sequential(
-            nn.ReLU(),
-            conv(c, c, (1, 3), stride=(1, 2), padding=(0, 1), groups=8),
-            conv(c, c, (3, 1), stride=(2, 1), padding=(1, 0), groups=8),
-            nn.BatchNorm2d(c, affine=False),
-            nn.ReLU(),
-            conv(c, c, 1),
-            nn.BatchNorm2d(c, affine=False),
-        )
-
-    @staticmethod
-    def pooled(c: int) -> nn.Module:
-        return nn.Sequential(nn.MaxPool2d(3, 2, 1), nn.BatchNorm2d(c, affine=False))
+        names = ["group_conv_3x1_1x3"] * 2 + ["norm_max_pool_3x3"] * 2
+        self._ops = nn.ModuleList(OPS[name](c, 2, False) for name in names)
 
     def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
         states = [self.preprocess0(s0), self.preprocess1(s1)] * 2

@@ -12,7 +12,7 @@ import {
 } from "./shared-settings.ts";
 import { softmaxOption } from "./softmax-option.ts";
 
-const options = z.strictObject({ softmax: softmaxOption });
+const options = z.strictObject({ ...softmaxOption });
 
 /** DARTS: a softmax over the operations of each edge. */
 export const darts = {

@@ -24,7 +24,7 @@ const options = z.strictObject({
     .boolean()
     .default(true)
     .describe("learn a weight for each edge (beta), a softmax over the edges of a node"),
-  softmax: softmaxOption,
+  ...softmaxOption,
 });
 
 /** PC-DARTS: partial channels, a channel shuffle, and learned edge weights. */

@@ -28,7 +28,7 @@ const refusals = {
 };
 
 const shared = {
-  softmax: softmaxOption,
+  ...softmaxOption,
   epsilon: z
     .number()
     .min(0)

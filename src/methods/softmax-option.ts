@@ -2,12 +2,14 @@
 import { z } from "zod";
 
 /** What competes in one softmax: the operations of an edge, or all pairs of edge and operation of a node. */
-export const softmaxOption = z
-  .enum(["edge", "node"])
-  .default("edge")
-  .describe(
-    "what competes in one softmax: the operations of an edge (DARTS), or all pairs of edge and operation of a node (I-DARTS)",
-  );
+export const softmaxOption = {
+  softmax: z
+    .enum(["edge", "node"])
+    .default("edge")
+    .describe(
+      "what competes in one softmax: an edge's operations, or all operations of a node's edges (I-DARTS)",
+    ),
+};
 
 /** The values of {@link softmaxOption}. */
-export type SoftmaxOver = z.infer<typeof softmaxOption>;
+export type SoftmaxOver = z.infer<typeof softmaxOption.softmax>;
