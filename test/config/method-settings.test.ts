@@ -145,10 +145,10 @@ test("the difference of two configurations names the options that only one has",
   );
   const options = diffConfigs(gdas!, darts!).filter(({ key }) => key.startsWith("search.options"));
   assert.deepEqual(options, [
+    { key: "search.options.softmax", value: null, reference: "edge" },
     { key: "search.options.temperature", value: 10, reference: null },
     { key: "search.options.temperatureMin", value: 0.1, reference: null },
     { key: "search.options.fixedReduction", value: false, reference: null },
-    { key: "search.options.softmax", value: null, reference: "edge" },
   ]);
 });
 

@@ -132,7 +132,7 @@ test("the terminal drawing aligns as many terms as there are", () => {
   assert.equal(
     drawCellText(WIDE.normal, WIDE.normalConcat, { colour: false }),
     [
-      "node 0 = sep_conv_3x3(c_{k-2}) + skip_connect(c_{k-2})  + max_pool_3x3(c_{k-1})",
+      "node 0 = sep_conv_3x3(c_{k-2}) + skip_connect(c_{k-2}) + max_pool_3x3(c_{k-1})",
       "node 1 = none(node 0)",
       "node 2 = dil_conv_5x5(node 1)  + sep_conv_3x3(c_{k-1})",
       "c_{k}  = concat(node 0, node 1, node 2)",
