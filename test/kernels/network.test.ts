@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FIXED_REDUCTION } from "../../src/genotype/fixed-reduction.ts";
-import type { Genotype } from "../../src/genotype/genotype.ts";
+import { edgesOfCell, type Genotype } from "../../src/genotype/genotype.ts";
 import { findGenotype, PUBLISHED_GENOTYPES } from "../../src/genotype/published.ts";
 import type { Module } from "../../src/nn/module.ts";
 import type { DropPath } from "../../src/space/drop-path.ts";
@@ -180,11 +180,18 @@ const PLAIN: Genotype = {
   reduceConcat: [3, 2],
 };
 /** The same with an operation that the kernels lack, whose cells take their inputs preprocessed. */
-const MIXED: Genotype = { ...PLAIN, normal: [["conv_7x1_1x7", 0], ...PLAIN.normal.slice(1)] };
+const MIXED: Genotype = { ...PLAIN, normal: [["conv_7x1_1x7", 0], ...edgesOfCell(PLAIN.normal).slice(1)] };
+/** The same with other than two edges a node: several operations of one state, one alone, none. */
+const WIDE: Genotype = {
+  ...PLAIN,
+  normal: byNode("s3,0 sk,0 d5,0 s5,1 | d3,2"),
+  reduce: byNode("sk,0 no,1 | s3,1 d5,1 sk,2"),
+};
 
 for (const [what, genotype, stem, size] of [
   ["a network", PLAIN, "cifar", 8],
   ["a network of which libtorch computes an operation", MIXED, "cifar", 8],
+  ["a network of nodes with more edges and with one", WIDE, "cifar", 8],
   ["a network with ImageNet's stem", PLAIN, "imagenet", 64],
 ] as const) {
   test(
