@@ -191,7 +191,7 @@ const WIDE: Genotype = {
 for (const [what, genotype, stem, size] of [
   ["a network", PLAIN, "cifar", 8],
   ["a network of which libtorch computes an operation", MIXED, "cifar", 8],
-  ["a network of nodes with more edges and with one", WIDE, "cifar", 8],
+  ["a network of nodes with more edges and with one", WIDE, "cifar", 16],
   ["a network with ImageNet's stem", PLAIN, "imagenet", 64],
 ] as const) {
   test(
