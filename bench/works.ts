@@ -212,7 +212,7 @@ function createLogits(shape: readonly number[]): Parameter {
 
 function createSearch(size: Size, order: "first" | "second"): { method: SearchMethod; supernet: Supernet } {
   const shape = { channels: size.channels ?? 16, cells: size.cells ?? 8, imageSize: [32, 32] as const };
-  const method = createDarts({
+  const context = {
     nodes: 4,
     primitives: DARTS_PRIMITIVES,
     ...shape,
@@ -221,7 +221,8 @@ function createSearch(size: Size, order: "first" | "second"): { method: SearchMe
     archFromEpoch: 0,
     device: DEVICE,
     random: createGenerator(0),
-  });
+  };
+  const method = createDarts(context, { softmax: "edge" });
   return { method, supernet: createSupernet(size, { createEdge: method.createEdge }) };
 }
 

@@ -6,24 +6,26 @@ import torch.nn.functional as F
 from torch import nn
 
 from record import Draw, Record, buffers, gradients, parameters
-from reference import OPS, FactorizedReduce, ReLUConvBN, supernet_op
+from reference import OPS, POOLS as POOLING, FactorizedReduce, ReLUConvBN, supernet_op
 
 BATCH, CHANNELS, SIZE, ODD_SIZE = 2, 4, 6, 5
+MORE_CHANNELS = {"group_conv_3x1_1x3": 8}  # its groups
 
 
 def operations():
     record = Record()
     for name in OPS:
+        c = MORE_CHANNELS.get(name, CHANNELS)
         for stride in (1, 2):
-            through_module(record, f"{name}/s{stride}/plain", OPS[name](CHANNELS, stride, False))
-            affine = OPS[name](CHANNELS, stride, True)
+            through_module(record, f"{name}/s{stride}/plain", OPS[name](c, stride, False), c)
+            affine = OPS[name](c, stride, True)
             if parameters(affine):
-                through_module(record, f"{name}/s{stride}/affine", affine)
+                through_module(record, f"{name}/s{stride}/affine", affine, c)
             if not (name == "skip_connect" and stride == 2):  # the two halves of an odd image differ in size
                 case = f"{name}/s{stride}/plain-odd"
-                through_module(record, case, OPS[name](CHANNELS, stride, False), size=ODD_SIZE)
-            if "pool" in name:
-                through_module(record, f"{name}+bn/s{stride}/plain", supernet_op(name, CHANNELS, stride))
+                through_module(record, case, OPS[name](c, stride, False), c, size=ODD_SIZE)
+            if name in POOLING:
+                through_module(record, f"{name}+bn/s{stride}/plain", supernet_op(name, c, stride))
     for kind, module in (("relu_conv_bn", ReLUConvBN), ("factorized_reduce", FactorizedReduce)):
         for affine in (True, False):
             case = f"{kind}/{'affine' if affine else 'plain'}"

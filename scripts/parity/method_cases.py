@@ -1,6 +1,6 @@
 """Fixtures of the methods that mend DARTS: whole search steps on a small supernet, with the random numbers they drew.
 
-PC-DARTS (Xu et al. 2020), GDAS (Dong, Yang 2019), SNAS (Xie et al. 2019) and SmoothDARTS (Chen, Hsieh 2020), each
+I-DARTS (Jiang et al. 2019), PC-DARTS (Xu et al. 2020), GDAS (Dong, Yang 2019) with and without its fixed reduction cell, SNAS (Xie et al. 2019) and SmoothDARTS (Chen, Hsieh 2020), each
 written from its equations. Random numbers are uniform ones from a list that the fixture holds, so that the same list
 in the same order gives the same steps.
 """
@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from architect import Search
 from record import Draw, Record
-from reference import Identity, MixedOp, Supernet
+from reference import OPS, Identity, MixedOp, SearchCell, Supernet, preprocess
 from search_cases import ALPHAS, BETAS, FEW, draw_batch, named, settings
 
 PLAIN = dict(
     channels=2, cells=3, nodes=2, multiplier=2, stem_multiplier=1, classes=4, image_channels=3, primitives=FEW
 )
 PARTIAL = {**PLAIN, "channels": 4, "share": 2}
+FIXED = {**PLAIN, "channels": 4}
 SIZE, STEPS, EPOCHS = 8, 3, 4
 GDAS_TEMPERATURES = (2.0, 0.5)
 SNAS_TEMPERATURES, SNAS_WEIGHT, SNAS_REDUCE_WEIGHT, SNAS_ARCH_CLIP = (1.0, 0.2), 0.05, 0.7, 0.05
@@ -50,17 +51,63 @@ class MethodNet(Supernet):
         return self.mixed(images, *self.mixture(*alphas))
 
 
+class FixedReduction(nn.Module):
+    """The reduction cell of GDAS-FRC: each input through a grouped convolution and through a max-pool."""
+
+    reduction = True
+
+    def __init__(self, c_prev_prev: int, c_prev: int, c: int, reduction_prev: bool):
+        super().__init__()
+        self.preprocess0 = preprocess(c_prev_prev, c, reduction_prev, affine=False)
+        self.preprocess1 = preprocess(c_prev, c, False, affine=False)
+        names = ["group_conv_3x1_1x3"] * 2 + ["norm_max_pool_3x3"] * 2
+        self._ops = nn.ModuleList(OPS[name](c, 2, False) for name in names)
+
+    def forward(self, s0: Tensor, s1: Tensor) -> Tensor:
+        states = [self.preprocess0(s0), self.preprocess1(s1)] * 2
+        return torch.cat([op(x) for op, x in zip(self._ops, states)], 1)
+
+
+class FixedNet(MethodNet):
+    """A supernet of normal cells with alphas and fixed reduction cells, of four states each."""
+
+    def __init__(self, channels, cells, nodes, multiplier, stem_multiplier, classes, image_channels, primitives):
+        super().__init__(channels, cells, nodes, multiplier, stem_multiplier, primitives, classes, image_channels)
+        c_prev_prev = c_prev = stem_multiplier * channels
+        c, reduction_prev = channels, False
+        for i in range(cells):
+            reduction = i in (cells // 3, 2 * cells // 3)
+            c *= 2 if reduction else 1
+            if reduction:
+                cell = FixedReduction(c_prev_prev, c_prev, c, reduction_prev)
+            else:
+                cell = SearchCell(c_prev_prev, c_prev, c, nodes, multiplier, primitives, False, reduction_prev)
+            self.cells[i] = cell
+            c_prev_prev, c_prev, reduction_prev = c_prev, (4 if reduction else multiplier) * c, reduction
+        self.classifier = nn.Linear(c_prev, classes)
+
+    def mixed(self, images: Tensor, normal: tuple) -> Tensor:
+        s0 = s1 = self.stem(images)
+        for cell in self.cells:
+            s0, s1 = s1, cell(s0, s1) if cell.reduction else cell(s0, s1, *normal)
+        return self.classifier(s1.mean((2, 3)))
+
+
 class Case(Search):
     """A search whose passes draw from `uniforms`; `step` makes one step and returns what to record."""
 
-    config = PLAIN
+    config, network, cell_types = PLAIN, MethodNet, ALPHAS
+
+    @property
+    def start(self) -> str:
+        return f"weights-{'fixed' if self.network is FixedNet else self.config['channels']}"
 
     def __init__(self, name: str):
         config = self.config
-        net = MethodNet(**config).train()
+        net = self.network(**config).train()
         Draw(f"methods/C{config['channels']}/weights").fill(net)
         draw = Draw("methods/alphas")
-        alphas = [draw.normal(*net.alpha_shape, scale=0.5).requires_grad_() for _ in ALPHAS]
+        alphas = [draw.normal(*net.alpha_shape, scale=0.5).requires_grad_() for _ in self.cell_types]
         if "share" in config:
             alphas += [draw.normal(net.alpha_shape[0], scale=0.5).requires_grad_() for _ in BETAS]
         super().__init__(net, alphas)
@@ -99,6 +146,24 @@ class PcDartsSecond(Case):
         return {"valid_loss": facts["valid_loss"], **self.weight_step(train)}
 
 
+def joint_softmax(alpha: Tensor) -> Tensor:
+    """One softmax over all pairs of edge and operation of a node."""
+    edges = [2 + node for node in range(PLAIN["nodes"])]
+    return torch.cat([node.flatten().softmax(0).view_as(node) for node in alpha.split(edges)])
+
+
+class IDarts(FirstOrder):
+    def mixture(self, normal, reduced):
+        return (joint_softmax(normal), None), (joint_softmax(reduced), None)
+
+
+class IDartsSecond(IDarts):
+    def step(self, train, valid):
+        grads, facts = self.second_order(train, valid)
+        self.arch_step(grads)
+        return {"valid_loss": facts["valid_loss"], **self.weight_step(train)}
+
+
 class Gdas(Case):
     """Weights, then alphas, each on a sample of its own: only the drawn operation of an edge is computed."""
 
@@ -120,6 +185,10 @@ class Gdas(Case):
         grads, more = self.first_order(valid, self.live_buffers())
         self.arch_step(grads)
         return {**facts, **more}
+
+
+class GdasFixed(Gdas):
+    config, network, cell_types = FIXED, FixedNet, ALPHAS[:1]
 
 
 def drop_undrawn(net: MethodNet) -> None:
@@ -186,7 +255,13 @@ class Sdarts(Case):
     def mixture(self, normal, reduced):
         if self.imposed is not None:
             return [(p, None) for p in self.imposed]
-        return super().mixture(normal, reduced)
+        return [(self.probabilities(alpha), None) for alpha in (normal, reduced)]
+
+    def probabilities(self, alpha: Tensor) -> Tensor:
+        return alpha.softmax(-1)
+
+    def projected(self, p: Tensor) -> Tensor:
+        return project(p)
 
     def radius(self) -> float:
         first, last = RADII
@@ -195,7 +270,7 @@ class Sdarts(Case):
     def step(self, train, valid):
         grads, facts = self.first_order(valid, self.live_buffers())
         self.arch_step(grads)
-        clean = [alpha.detach().softmax(-1) for alpha in self.alphas]
+        clean = [self.probabilities(alpha.detach()) for alpha in self.alphas]
         self.imposed = self.perturbed(clean, train)
         facts = {**facts, "perturbed_normal": self.imposed[0], "perturbed_reduce": self.imposed[1]}
         facts.update(self.weight_step(train))
@@ -203,7 +278,7 @@ class Sdarts(Case):
         return facts
 
     def drawn(self, clean):
-        return [project(p + self.radius() * (2 * self.uniforms.take(p) - 1)) for p in clean]
+        return [self.projected(p + self.radius() * (2 * self.uniforms.take(p) - 1)) for p in clean]
 
     def perturbed(self, clean, train):
         return self.drawn(clean)
@@ -219,7 +294,7 @@ class SdartsAdversarial(Sdarts):
             grads = torch.autograd.grad(self.loss_under(worst, train), worst)
             radius = self.radius()
             moved = [p.detach() + 2 * radius / ATTACK_STEPS * g.sign() for p, g in zip(worst, grads)]
-            worst = [project(c + (p - c).clamp(-radius, radius)) for p, c in zip(moved, clean)]
+            worst = [self.projected(c + (p - c).clamp(-radius, radius)) for p, c in zip(moved, clean)]
         after = self.loss_under(worst, train).item()
         self.net.train()
         return worst if after > before else clean
@@ -227,6 +302,17 @@ class SdartsAdversarial(Sdarts):
     def loss_under(self, probabilities, batch) -> Tensor:
         self.imposed = probabilities
         return F.cross_entropy(self.net(batch[0], *self.alphas), batch[1])
+
+
+class SdartsAdversarialByNode(SdartsAdversarial):
+    """The probabilities of all pairs of a node are one row."""
+
+    def probabilities(self, alpha):
+        return joint_softmax(alpha)
+
+    def projected(self, p):
+        edges = [2 + node for node in range(PLAIN["nodes"])]
+        return torch.cat([project(node.reshape(1, -1)).view_as(node) for node in p.split(edges)])
 
 
 def project(p: Tensor) -> Tensor:
@@ -317,13 +403,17 @@ def set_of(counted: list):
 
 
 CASES = {
+    "i-darts-first": IDarts,
+    "i-darts-second": IDartsSecond,
     "pc-darts-first": PcDarts,
     "pc-darts-second": PcDartsSecond,
     "gdas-first": Gdas,
+    "gdas-fixed-first": GdasFixed,
     "snas-joint": SnasJoint,
     "snas-second": SnasSecond,
     "sdarts-rs-first": Sdarts,
     "sdarts-adv-first": SdartsAdversarial,
+    "sdarts-adv-node-first": SdartsAdversarialByNode,
 }
 
 
@@ -337,9 +427,8 @@ def methods():
         case = make(name)
         if isinstance(case, Gdas):
             drop_undrawn(case.net)
-        start = f"weights-{case.config['channels']}"
-        if not any(key.startswith(f"{start}/") for key in record):
-            record.put(start, case.net.state_dict())
+        if not any(key.startswith(f"{case.start}/") for key in record):
+            record.put(case.start, case.net.state_dict())
         record.put(f"{name}/start", named(case.alphas))
         for k in range(1, STEPS + 1):
             case.epoch = k - 1
@@ -349,7 +438,7 @@ def methods():
         record.put(f"{name}/weights_after", case.net.state_dict())
         assert case.uniforms.at <= len(case.uniforms.numbers)
     return record, {
-        "description": "whole search steps of PC-DARTS, GDAS, SNAS and SmoothDARTS, with the numbers they drew",
+        "description": "whole search steps of I-DARTS, PC-DARTS, GDAS, SNAS and SmoothDARTS, with the numbers they drew",
         "hyperparameters": {
             **settings(PLAIN),
             "size": SIZE,
@@ -357,6 +446,7 @@ def methods():
             "epochs": EPOCHS,
             "share": PARTIAL["share"],
             "partialChannels": PARTIAL["channels"],
+            "fixedChannels": FIXED["channels"],
             "gdas": {"temperature": GDAS_TEMPERATURES[0], "temperatureMin": GDAS_TEMPERATURES[1]},
             "snas": {
                 "temperature": SNAS_TEMPERATURES[0],

@@ -139,6 +139,24 @@ def conv_7x1_1x7(c: int, stride: int, affine: bool) -> nn.Module:
     )
 
 
+def group_conv_3x1_1x3(c: int, stride: int, affine: bool) -> nn.Module:
+    """First branch of the fixed reduction cell of GDAS."""
+    return nn.Sequential(
+        nn.ReLU(),
+        conv(c, c, (1, 3), (1, stride), (0, 1), groups=8),
+        conv(c, c, (3, 1), (stride, 1), (1, 0), groups=8),
+        nn.BatchNorm2d(c, affine=affine),
+        nn.ReLU(),
+        conv(c, c, 1),
+        nn.BatchNorm2d(c, affine=affine),
+    )
+
+
+def norm_max_pool_3x3(c: int, stride: int, affine: bool) -> nn.Module:
+    """Its second branch."""
+    return nn.Sequential(nn.MaxPool2d(3, stride, 1), nn.BatchNorm2d(c, affine=affine))
+
+
 # Published name -> builder of (channels, stride, affine).
 OPS = {
     "none": lambda c, stride, affine: Zero(stride),
@@ -151,13 +169,18 @@ OPS = {
     "dil_conv_3x3": lambda c, stride, affine: DilConv(c, 3, stride, affine),
     "dil_conv_5x5": lambda c, stride, affine: DilConv(c, 5, stride, affine),
     "conv_7x1_1x7": conv_7x1_1x7,
+    "group_conv_3x1_1x3": group_conv_3x1_1x3,
+    "norm_max_pool_3x3": norm_max_pool_3x3,
 }
+
+
+POOLS = ("max_pool_3x3", "avg_pool_3x3")
 
 
 def supernet_op(name: str, c: int, stride: int) -> nn.Module:
     """A candidate as the supernet has it: no affine parameters, and a BN after each pool."""
     op = OPS[name](c, stride, False)
-    return nn.Sequential(op, nn.BatchNorm2d(c, affine=False)) if "pool" in name else op
+    return nn.Sequential(op, nn.BatchNorm2d(c, affine=False)) if name in POOLS else op
 
 
 def preprocess(c_in: int, c_out: int, halve: bool, affine: bool) -> nn.Module:

@@ -1,7 +1,7 @@
 // Published parameter counts, by arithmetic and of networks that are really built, and the derivation of a cell.
 import { countNetwork, countSupernet } from "../genotype/counts.ts";
 import { deriveGenotype } from "../genotype/discretize.ts";
-import { type Edge, edgeOffset } from "../genotype/genotype.ts";
+import { type Edge, edgeOffset, edgesOfCell } from "../genotype/genotype.ts";
 import { findGenotype } from "../genotype/published.ts";
 import type { Module } from "../nn/module.ts";
 import { Network } from "../space/network.ts";
@@ -104,10 +104,15 @@ function derivationChecks(): Check[] {
   ];
   const level = Array.from({ length: 8 }, (_, i): Edge => [max, i % 2]);
   return [
-    compare("edges of a derived cell that are not the known ones", differing(derived.normal, expected), 0, 0),
+    compare(
+      "edges of a derived cell that are not the known ones",
+      differing(edgesOfCell(derived.normal), expected),
+      0,
+      0,
+    ),
     compare(
       "edges of a cell of level alphas that are not the first ones",
-      differing(derived.reduce, level),
+      differing(edgesOfCell(derived.reduce), level),
       0,
       0,
     ),

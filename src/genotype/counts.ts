@@ -2,7 +2,7 @@
 // The modules are those of the DARTS code: no convolution has a bias, a batch norm with affine adds 2C, and
 // the multiply-adds are those of convolutions and the classifier (no batch norms, no pools, no auxiliary head).
 import { addedPrimitive, type Primitive } from "../space/primitives.ts";
-import { type Genotype, isReduction } from "./genotype.ts";
+import { edgesOfCell, type Genotype, isReduction } from "./genotype.ts";
 
 /** A number of weights and of multiply-adds for one image. */
 export interface Cost {
@@ -60,7 +60,7 @@ export interface SupernetShape extends NetworkShape {
 /** Counts the evaluation network of a genotype (DARTS: C = 36 and 20 cells; on ImageNet 48 and 14). */
 export function countNetwork(genotype: Genotype, shape: NetworkShape): NetworkCost {
   const network = countChain(shape, { affine: true }, (cell) => {
-    const edges = cell.reduction ? genotype.reduce : genotype.normal;
+    const edges = edgesOfCell(cell.reduction ? genotype.reduce : genotype.normal);
     const concat = cell.reduction ? genotype.reduceConcat : genotype.normalConcat;
     const costs = edges.map(([op, from]) => countEdge(op, from, cell, true));
     return { ...sum(costs), states: concat.length };
@@ -208,6 +208,17 @@ export function countEdge(op: Primitive, from: number, cell: CellShape, affine: 
       const [rows] = stride === 2 ? sizeIn : size;
       return { params: 14 * c * c + norm, macs: 7 * c * c * (rows * size[1] + pixels) };
     }
+    case "group_conv_3x1_1x3": {
+      // In eight groups; the first of the two halves only the width.
+      const [rows] = stride === 2 ? sizeIn : size;
+      const weights = (3 * c * c) / 8;
+      return {
+        params: 2 * weights + c * c + 2 * norm,
+        macs: weights * (rows * size[1] + pixels) + c * c * pixels,
+      };
+    }
+    case "norm_max_pool_3x3":
+      return { params: norm, macs: 0 };
     default: // a plugin's
       return addedPrimitive(op).cost({
         channels: c,

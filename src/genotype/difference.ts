@@ -1,5 +1,5 @@
 // What differs between two genotypes, edge by edge.
-import { type Edge, edgesByNode, type Genotype } from "./genotype.ts";
+import { type CellEdges, edgesByNode, type Genotype } from "./genotype.ts";
 
 /** The operations from one state to one node, where the two cells do not agree: none is an empty list. */
 export interface EdgeDifference {
@@ -19,7 +19,7 @@ export interface ConcatDifference {
   readonly b: readonly number[];
 }
 
-/** The edges on which `a` and `b` differ; the order of a node's two edges means nothing. */
+/** The edges on which `a` and `b` differ; the order of a node's edges means nothing. */
 export function diffEdges(a: Genotype, b: Genotype): EdgeDifference[] {
   return (["normal", "reduce"] as const).flatMap((cell) => {
     const [ours, theirs] = [operations(a[cell]), operations(b[cell])];
@@ -44,10 +44,10 @@ export function diffConcats(a: Genotype, b: Genotype): ConcatDifference[] {
 const STATES = 1000;
 
 /** The operations of a cell by node and predecessor, in alphabetical order. */
-function operations(edges: readonly Edge[]): Map<number, string[]> {
+function operations(cell: CellEdges): Map<number, string[]> {
   const found = new Map<number, string[]>();
-  for (const [node, pair] of edgesByNode(edges).entries()) {
-    for (const [operation, predecessor] of pair) {
+  for (const [node, edges] of edgesByNode(cell).entries()) {
+    for (const [operation, predecessor] of edges) {
       const key = node * STATES + predecessor;
       found.set(key, [...(found.get(key) ?? []), operation].sort());
     }

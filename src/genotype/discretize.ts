@@ -3,7 +3,7 @@
 // lower predecessor and then to the operation that stands first, as in the published code.
 import { UserError } from "../errors.ts";
 import type { Primitive } from "../space/primitives.ts";
-import { allNodes, type Edge, edgeOffset, type Genotype } from "./genotype.ts";
+import { allNodes, type CellEdges, cellOf, type Edge, edgeOffset, type Genotype } from "./genotype.ts";
 import { type Matrix, softmax, softmaxRows } from "./softmax.ts";
 
 /** The architecture parameters of one cell: alphas [edges][operations] and, in PC-DARTS, betas [edges]. */
@@ -13,7 +13,7 @@ export interface CellLogits {
 }
 
 /** Derives the kept edges of one cell. */
-export type DiscretizationRule = (logits: CellLogits, primitives: readonly Primitive[]) => Edge[];
+export type DiscretizationRule = (logits: CellLogits, primitives: readonly Primitive[]) => CellEdges;
 
 /** The architecture parameters of both cells. */
 export interface GenotypeLogits {
@@ -23,9 +23,10 @@ export interface GenotypeLogits {
   readonly reduceBetas?: readonly number[];
 }
 
-/** The rules by name; all but `snas`, which keeps every edge, keep two for each node, as a genotype has. */
+/** The rules by name; all but `snas`, which keeps every edge, keep two for each node. */
 export const DISCRETIZATION_RULES = {
   darts: deriveDarts,
+  "darts-by-node": deriveDartsByNode,
   "pc-darts": derivePcDarts,
   gdas: deriveGdas,
   "i-darts": deriveIDarts,
@@ -52,6 +53,18 @@ export function deriveDarts({ alphas }: CellLogits, primitives: readonly Primiti
   return keepTwoEdges(softmaxRows(checkAlphas(alphas, primitives)), primitives);
 }
 
+/** DARTS' rule on I-DARTS' probabilities: one softmax over all pairs of edge and operation of a node. */
+export function deriveDartsByNode({ alphas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
+  checkAlphas(alphas, primitives);
+  const probabilities = nodesOf(alphas).flatMap(({ first, last }) => {
+    const joint = softmax(alphas.slice(first, last).flat());
+    return Array.from({ length: last - first }, (_, i) =>
+      joint.slice(i * primitives.length, (i + 1) * primitives.length),
+    );
+  });
+  return keepTwoEdges(probabilities, primitives);
+}
+
 /** PC-DARTS: as DARTS, with probabilities times the softmax of the betas over the edges of the node. */
 export function derivePcDarts({ alphas, betas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
   checkAlphas(alphas, primitives);
@@ -66,23 +79,25 @@ export function derivePcDarts({ alphas, betas }: CellLogits, primitives: readonl
 }
 
 /** GDAS: each node keeps its two most probable pairs of edge and operation, which may share an edge. */
-export function deriveGdas({ alphas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
+export function deriveGdas({ alphas }: CellLogits, primitives: readonly Primitive[]): CellEdges {
   return keepPairs(softmaxRows(checkAlphas(alphas, primitives)), primitives, 2);
 }
 
 /**
- * I-DARTS: one softmax over all pairs of edge and operation of a node, without `none`; the `pairs` most
- * probable are kept. The probability of a pair grows with its alpha, so the alphas themselves rank them.
+ * I-DARTS: of the one softmax over all pairs of edge and operation of a node, the `pairs` most probable without `none`
+ * are kept (all, where there are fewer). A pair's probability grows with its alpha, so the alphas themselves rank them.
  */
-export function deriveIDarts({ alphas }: CellLogits, primitives: readonly Primitive[], pairs = 2): Edge[] {
+export function deriveIDarts({ alphas }: CellLogits, primitives: readonly Primitive[], pairs = 2): CellEdges {
   return keepPairs(checkAlphas(alphas, primitives), primitives, pairs);
 }
 
 /** SNAS: every edge keeps its most probable operation, which may be `none`; edges in supernet order. */
-export function deriveSnas({ alphas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
+export function deriveSnas({ alphas }: CellLogits, primitives: readonly Primitive[]): CellEdges {
   checkAlphas(alphas, primitives);
-  return nodesOf(alphas).flatMap(({ first, last }) =>
-    alphas.slice(first, last).map((row, from): Edge => [primitives[row.indexOf(Math.max(...row))]!, from]),
+  return cellOf(
+    nodesOf(alphas).map(({ first, last }) =>
+      alphas.slice(first, last).map((row, from): Edge => [primitives[row.indexOf(Math.max(...row))]!, from]),
+    ),
   );
 }
 
@@ -185,8 +200,8 @@ function rankOps<Op extends string>(row: readonly number[], ops: readonly Op[]) 
 }
 
 /** The strongest pairs of edge and operation of each node. */
-function keepPairs(strengths: Matrix, primitives: readonly Primitive[], pairs: number): Edge[] {
-  return nodesOf(strengths).flatMap(({ first, last }) =>
+function keepPairs(strengths: Matrix, primitives: readonly Primitive[], pairs: number): CellEdges {
+  const byNode = nodesOf(strengths).map(({ first, last }) =>
     strengths
       .slice(first, last)
       .flatMap((row, from) => primitives.map((op, k) => ({ edge: [op, from] as const, strength: row[k]! })))
@@ -195,4 +210,5 @@ function keepPairs(strengths: Matrix, primitives: readonly Primitive[], pairs: n
       .slice(0, pairs)
       .map(({ edge }) => edge),
   );
+  return cellOf(byNode);
 }

@@ -3,12 +3,14 @@
 // out and is loaded on the first call only.
 import pc from "picocolors";
 import { addedPrimitive, type Primitive } from "../space/primitives.ts";
-import { type Edge, edgesByNode } from "./genotype.ts";
+import { type CellEdges, type Edge, edgesByNode } from "./genotype.ts";
 
 /** Colours of the operations' families; those of the picture are dark enough to read as text on white. */
 const FAMILIES = [
   { prefix: "sep_conv", colour: "#1d5fa8", terminal: "blue" },
   { prefix: "dil_conv", colour: "#7a3e9d", terminal: "magenta" },
+  { prefix: "group_conv", colour: "#0b7285", terminal: "cyan" },
+  { prefix: "norm_max_pool", colour: "#b35309", terminal: "yellow" },
   { prefix: "conv", colour: "#0b7285", terminal: "cyan" },
   { prefix: "max_pool", colour: "#b35309", terminal: "yellow" },
   { prefix: "avg_pool", colour: "#b35309", terminal: "yellow" },
@@ -25,12 +27,12 @@ export function opColour(op: Primitive): string {
 
 /** Draws a cell as an `<svg>` element of its own size; the same cell always gives the same text. */
 export async function drawCellSvg(
-  edges: readonly Edge[],
+  cell: CellEdges,
   concat: readonly number[],
   title?: string,
 ): Promise<string> {
   const { instance } = await import("@viz-js/viz");
-  const svg = (await instance()).renderString(cellDot(edges, concat, title), { format: "svg" });
+  const svg = (await instance()).renderString(cellDot(cell, concat, title), { format: "svg" });
   // Only the element, and without ids, so that a page can hold several: the XML prologue and Graphviz's
   // comments have no place there.
   const element = svg.slice(svg.indexOf("<svg")).replaceAll(/<!--.*?-->\n?/gs, "");
@@ -38,12 +40,12 @@ export async function drawCellSvg(
 }
 
 /** The Graphviz source of {@link drawCellSvg}'s picture, for those who want to change its looks. */
-export function cellDot(edges: readonly Edge[], concat: readonly number[], title?: string): string {
+export function cellDot(cell: CellEdges, concat: readonly number[], title?: string): string {
   const inputs = [0, 1].map(
     (state) => `  ${state} [label=${cellName(`k&#8722;${2 - state}`)}, fillcolor="#dff1e3", color="#6fae7f"]`,
   );
-  const nodes = edgesByNode(edges).flatMap((pair, node) => {
-    const arrows = pair.map(([op, from]) => {
+  const nodes = edgesByNode(cell).flatMap((edges, node) => {
+    const arrows = edges.map(([op, from]) => {
       const colour = opColour(op);
       const style = op === "none" ? ", style=dashed" : "";
       return `  ${from} -> ${node + 2} [label=" ${op} ", color="${colour}", fontcolor="${colour}"${style}]`;
@@ -72,7 +74,7 @@ export function cellDot(edges: readonly Edge[], concat: readonly number[], title
  * Colours follow the terminal and NO_COLOR unless `colour` says otherwise.
  */
 export function drawCellText(
-  edges: readonly Edge[],
+  cell: CellEdges,
   concat: readonly number[],
   { colour = pc.isColorSupported }: { colour?: boolean } = {},
 ): string {
@@ -81,13 +83,19 @@ export function drawCellText(
     plain: `${op}(${stateName(from)})`,
     painted: paint[familyOf(op).terminal](op) + paint.dim(`(${stateName(from)})`),
   });
-  const pairs = edgesByNode(edges).map(([first, second]) => [term(first), term(second)] as const);
-  const column = Math.max(...pairs.map(([{ plain }]) => plain.length));
-  const names = `node ${pairs.length - 1}`.length;
-  const lines = pairs.map(
-    ([first, second], node) =>
-      `${`node ${node}`.padEnd(names)} = ${first.painted}${" ".repeat(column - first.plain.length)} + ${second.painted}`,
+  const rows = edgesByNode(cell).map((edges) => edges.map(term));
+  const width = (column: number) => Math.max(0, ...rows.map((row) => row[column]?.plain.length ?? 0));
+  const widths = Array.from({ length: Math.max(...rows.map((row) => row.length)) }, (_, column) =>
+    width(column),
   );
+  const names = `node ${rows.length - 1}`.length;
+  const lines = rows.map((row, node) => {
+    // The last term of a line is not padded.
+    const terms = row.map(({ plain, painted }, column) =>
+      column < row.length - 1 ? painted + " ".repeat(widths[column]! - plain.length) : painted,
+    );
+    return `${`node ${node}`.padEnd(names)} = ${terms.join(" + ")}`;
+  });
   const output = `${"c_{k}".padEnd(names)} = concat${paint.dim(`(${concat.map(stateName).join(", ")})`)}`;
   return [...lines, output].join("\n");
 }

@@ -6,14 +6,21 @@ import type { Primitive } from "../space/primitives.ts";
 /** One kept edge: the operation and the state it reads (0, 1: the two cells before; 2…: this cell's nodes). */
 export type Edge = readonly [op: Primitive, predecessor: number];
 
+/**
+ * Kept edges of a cell. Where every node has two they are one list, node by node, as published; else there is a list
+ * for each node (I-DARTS, SNAS, the fixed reduction of GDAS). A node has at least one edge, and may have several from
+ * the same state. Read it by {@link edgesByNode} or {@link edgesOfCell}, make it by {@link cellOf}.
+ */
+export type CellEdges = readonly Edge[] | readonly (readonly Edge[])[];
+
 /** A pair of derived cells. */
 export interface Genotype {
-  /** Kept edges of the normal cell, two for each node in order, as published. */
-  readonly normal: readonly Edge[];
+  /** Kept edges of the normal cell. */
+  readonly normal: CellEdges;
   /** States concatenated to the normal cell's output. */
   readonly normalConcat: readonly number[];
   /** Kept edges of the reduction cell. */
-  readonly reduce: readonly Edge[];
+  readonly reduce: CellEdges;
   /** States concatenated to the reduction cell's output. */
   readonly reduceConcat: readonly number[];
 }
@@ -31,9 +38,41 @@ export function allNodes(nodes: number): number[] {
   return Array.from({ length: nodes }, (_, node) => node + 2);
 }
 
-/** The edges of a derived cell by node, two for each, in the order of the list. */
-export function edgesByNode(edges: readonly Edge[]): (readonly [Edge, Edge])[] {
-  return Array.from({ length: edges.length / 2 }, (_, node) => [edges[2 * node]!, edges[2 * node + 1]!]);
+/** Whether the edges of a cell are a list for each node, and not the published list of two for each. */
+export function isByNode(cell: CellEdges): cell is readonly (readonly Edge[])[] {
+  return Array.isArray(cell[0]?.[0]);
+}
+
+/** The edges of a derived cell by node, in the order of the list. */
+export function edgesByNode(cell: CellEdges): (readonly Edge[])[] {
+  if (isByNode(cell)) return [...cell];
+  return Array.from({ length: cell.length / 2 }, (_, node) => [cell[2 * node]!, cell[2 * node + 1]!]);
+}
+
+/** All edges of a derived cell, node by node. */
+export function edgesOfCell(cell: CellEdges): readonly Edge[] {
+  return edgesByNode(cell).flat();
+}
+
+/** The number of nodes of a derived cell. */
+export function nodesOfCell(cell: CellEdges): number {
+  return isByNode(cell) ? cell.length : cell.length / 2;
+}
+
+/** A cell of the nodes' edges in its one form: the published list where every node has two. */
+export function cellOf(nodes: readonly (readonly Edge[])[]): CellEdges {
+  return nodes.every((edges) => edges.length === 2) ? nodes.flat() : nodes;
+}
+
+/**
+ * How many edges a method keeps for each node: so many pairs of predecessor and operation (fewer where a node has not
+ * as many), or one operation of every predecessor.
+ */
+export type KeptEdges = number | "every";
+
+/** {@link KeptEdges} of one node (from 0), when an edge has so many operations that can be kept. */
+export function keptBy(node: number, kept: KeptEdges, operations: number): number {
+  return kept === "every" ? node + 2 : Math.min(kept, (node + 2) * operations);
 }
 
 /** Whether cell `index` of `cells` halves the size and doubles the channels: the cells at 1/3 and 2/3 do. */

@@ -1,9 +1,19 @@
 // Genotypes as text: the Python form that the DARTS code prints and the JSON form that run folders hold.
-// The Python form reads back in the reference code, so a cell found here can be trained there and vice versa.
+// The Python form reads back in the reference code, so a cell found here can be trained there and vice versa. A cell
+// whose nodes have other than two edges is written as a list for each node, in both forms:
+// `normal=[[('skip_connect', 0)], [('sep_conv_3x3', 0), ('none', 1), ('max_pool_3x3', 2)]]`, which that code cannot read.
 import { nearest } from "../config/nearest.ts";
 import { UserError } from "../errors.ts";
 import { isPrimitive, primitiveNames } from "../space/primitives.ts";
-import { allNodes, type Edge, type Genotype } from "./genotype.ts";
+import {
+  allNodes,
+  type CellEdges,
+  cellOf,
+  type Edge,
+  type Genotype,
+  isByNode,
+  nodesOfCell,
+} from "./genotype.ts";
 import { readLiteral } from "./literal.ts";
 
 /** The published spelling of each key, and ours. */
@@ -19,7 +29,7 @@ const KEYS = {
 /**
  * Reads a genotype from `Genotype(normal=[('sep_conv_3x3', 1), …], normal_concat=range(2, 6), …)`, also after
  * `NAME =` or the stamp of a log line, or from JSON `{"normal": [["sep_conv_3x3", 1], …], …}`.
- * A missing concatenation is that of all nodes. Throws a UserError that says what is wrong and where.
+ * Edges may also stand in a list for each node. A missing concatenation is that of all nodes. Throws a UserError that says what is wrong and where.
  */
 export function parseGenotype(text: string): Genotype {
   const start = text.search(/\bGenotype\s*\(|\{/);
@@ -44,27 +54,28 @@ export function checkGenotype(value: unknown): Genotype {
     }
     fields[KEYS[key as keyof typeof KEYS]] = field;
   }
-  const normal = checkEdges(fields["normal"], "normal");
-  const reduce = checkEdges(fields["reduce"], "reduce");
+  const normal = checkCell(fields["normal"], "normal");
+  const reduce = checkCell(fields["reduce"], "reduce");
   return {
     normal,
-    normalConcat: checkConcat(fields["normalConcat"], normal.length / 2, "normal_concat"),
+    normalConcat: checkConcat(fields["normalConcat"], nodesOfCell(normal), "normal_concat"),
     reduce,
-    reduceConcat: checkConcat(fields["reduceConcat"], reduce.length / 2, "reduce_concat"),
+    reduceConcat: checkConcat(fields["reduceConcat"], nodesOfCell(reduce), "reduce_concat"),
   };
 }
 
-/** Writes a genotype on one line of Python, as the DARTS code prints it. */
+/** Writes a genotype on one line of Python, as the DARTS code prints it; a list for each node where it has to be. */
 export function formatPython({ normal, normalConcat, reduce, reduceConcat }: Genotype): string {
-  const cell = (edges: readonly Edge[]) => edges.map(([op, from]) => `('${op}', ${from})`).join(", ");
+  const list = (edges: readonly Edge[]) => `[${edges.map(([op, from]) => `('${op}', ${from})`).join(", ")}]`;
+  const cell = (edges: CellEdges) => (isByNode(edges) ? `[${edges.map(list).join(", ")}]` : list(edges));
   const concat = (states: readonly number[]) => {
     const [first, last] = [states[0]!, states.at(-1)!];
     const consecutive = states.length > 1 && states.every((state, i) => state === first + i);
     return consecutive ? `range(${first}, ${last + 1})` : `[${states.join(", ")}]`;
   };
   return (
-    `Genotype(normal=[${cell(normal)}], normal_concat=${concat(normalConcat)}, ` +
-    `reduce=[${cell(reduce)}], reduce_concat=${concat(reduceConcat)})`
+    `Genotype(normal=${cell(normal)}, normal_concat=${concat(normalConcat)}, ` +
+    `reduce=${cell(reduce)}, reduce_concat=${concat(reduceConcat)})`
   );
 }
 
@@ -75,19 +86,39 @@ export function formatJson({ normal, normalConcat, reduce, reduceConcat }: Genot
   return `{\n${fields.map(([key, value]) => `  "${key}": ${line(value)}`).join(",\n")}\n}`;
 }
 
-function checkEdges(value: unknown, where: string): Edge[] {
+function checkCell(value: unknown, where: string): CellEdges {
   if (!Array.isArray(value)) {
     throw new UserError(
       `genotype: got ${show(value)} for ${where}, expected a list such as [('sep_conv_3x3', 1), …]`,
     );
   }
+  // The first item tells which of the two forms it is: an edge starts with a name, a node's list with an edge.
+  const isNested = Array.isArray(value[0]) && typeof value[0][0] !== "string";
+  return isNested
+    ? cellOf(value.map((edges, node) => checkNode(edges, where, node)))
+    : checkPairs(value, where);
+}
+
+/** The published form: two edges for each node. */
+function checkPairs(value: readonly unknown[], where: string): Edge[] {
   if (value.length === 0 || value.length % 2 === 1) {
     throw new UserError(
       `genotype: got ${value.length} edges in ${where}, expected two for each node; ` +
-        "check whether an edge was lost when the text was copied",
+        "check whether an edge was lost when the text was copied, or give each node a list of its own",
     );
   }
   return value.map((edge: unknown, i) => checkEdge(edge, `${where}[${i}]`, Math.floor(i / 2)));
+}
+
+/** The edges of a node that has a list of its own. */
+function checkNode(value: unknown, where: string, node: number): Edge[] {
+  if (!Array.isArray(value) || value.length === 0 || typeof value[0] === "string") {
+    throw new UserError(
+      `genotype: got ${show(value)} at ${where}[${node}], expected a list of one or more edges for node ${node}, ` +
+        "such as [('sep_conv_3x3', 1), …], as its first node has one",
+    );
+  }
+  return value.map((edge: unknown, i) => checkEdge(edge, `${where}[${node}][${i}]`, node));
 }
 
 function checkEdge(value: unknown, where: string, node: number): Edge {

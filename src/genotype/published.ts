@@ -5,7 +5,8 @@
 import { nearest } from "../config/nearest.ts";
 import { UserError } from "../errors.ts";
 import type { Primitive } from "../space/primitives.ts";
-import { allNodes, type Edge, type Genotype } from "./genotype.ts";
+import { FIXED_REDUCTION } from "./fixed-reduction.ts";
+import { allNodes, type CellEdges, type Edge, type Genotype, nodesOfCell } from "./genotype.ts";
 import { parseGenotype } from "./parse.ts";
 
 /** A genotype with its published name and its source. */
@@ -73,6 +74,10 @@ export const PUBLISHED_GENOTYPES: readonly PublishedGenotype[] = [
     normal: "sk,0 sk,1 | sk,0 s5,2 | s3,3 sk,0 | s5,4 s3,3",
     reduce: "s5,0 s3,1 | s5,2 s5,1 | d5,2 s3,1 | s5,0 s5,1",
   }),
+  publish("GDAS_F1", `${GDAS} (fixed reduction cell)`, {
+    normal: "sk,0 sk,1 | sk,0 s3,2 | sk,0 s3,2 | sk,0 s3,2",
+    ...FIXED_REDUCTION,
+  }),
   publish("PDARTS", PDARTS, {
     normal: "sk,0 d3,1 | sk,0 s3,1 | s3,1 s3,3 | s3,0 d5,4",
     reduce: "ap,0 s5,1 | s3,0 d5,2 | mp,0 d3,1 | d3,1 d5,3",
@@ -122,14 +127,14 @@ export function findGenotype(nameOrText: string): Genotype {
 interface Shorthand {
   normal: string;
   normalConcat?: readonly number[];
-  reduce: string;
+  reduce: string | CellEdges;
   reduceConcat?: readonly number[];
 }
 
 function publish(name: string, paper: string, shorthand: Shorthand): PublishedGenotype {
   const normal = expand(shorthand.normal);
-  const reduce = expand(shorthand.reduce);
-  const { normalConcat = allNodes(normal.length / 2), reduceConcat = allNodes(reduce.length / 2) } =
+  const reduce = typeof shorthand.reduce === "string" ? expand(shorthand.reduce) : shorthand.reduce;
+  const { normalConcat = allNodes(normal.length / 2), reduceConcat = allNodes(nodesOfCell(reduce)) } =
     shorthand;
   return { name, paper, genotype: { normal, normalConcat, reduce, reduceConcat } };
 }

@@ -1,7 +1,7 @@
 // What a search reports of its alphas at each epoch: how decided it is, and whether it collapses to skips.
 import type { Primitive } from "../space/primitives.ts";
 import { type DiscretizationRule, deriveDarts } from "./discretize.ts";
-import type { Edge } from "./genotype.ts";
+import { type CellEdges, edgesOfCell } from "./genotype.ts";
 import { entropy, type Matrix, softmaxRows } from "./softmax.ts";
 
 /** A summary of one cell's alphas. */
@@ -14,18 +14,19 @@ export interface AlphaStatistics {
   readonly skips: number;
 }
 
-/** Summarises alphas [edges][operations] of one cell. */
+/** Summarises alphas [edges][operations] of one cell; zeros for a cell without any, which is fixed. */
 export function alphaStatistics(
   alphas: Matrix,
   primitives: readonly Primitive[],
   rule: DiscretizationRule = deriveDarts,
 ): AlphaStatistics {
+  if (alphas.length === 0) return { entropy: 0, entropies: [], skips: 0 };
   const entropies = softmaxRows(alphas).map(entropy);
   const mean = entropies.reduce((sum, value) => sum + value, 0) / entropies.length;
   return { entropy: mean, entropies, skips: countSkips(rule({ alphas }, primitives)) };
 }
 
 /** The number of skip connections among the edges of a cell. */
-export function countSkips(edges: readonly Edge[]): number {
-  return edges.filter(([op]) => op === "skip_connect").length;
+export function countSkips(cell: CellEdges): number {
+  return edgesOfCell(cell).filter(([op]) => op === "skip_connect").length;
 }

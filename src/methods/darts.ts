@@ -10,8 +10,11 @@ import {
   quickSearch,
   quickTraining,
 } from "./shared-settings.ts";
+import { softmaxOption } from "./softmax-option.ts";
 
-/** DARTS has no options of its own. */
+const options = z.strictObject({ ...softmaxOption });
+
+/** DARTS: a softmax over the operations of each edge. */
 export const darts = {
   name: "darts",
   source: {
@@ -19,7 +22,7 @@ export const darts = {
     arxiv: "1806.09055",
     code: "github.com/quark0/darts",
   },
-  options: z.strictObject({}),
+  options,
   orders: EVERY_ORDER,
   presets: {
     paper: {
@@ -43,4 +46,4 @@ export const darts = {
       notes: [],
     },
   },
-} as const satisfies MethodDeclaration;
+} as const satisfies MethodDeclaration<typeof options>;

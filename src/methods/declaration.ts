@@ -3,6 +3,7 @@
 // the lists of presets know every method; what the method computes is in src/search.
 import type { z } from "zod";
 import type { Config, ConfigInput } from "../config/schema.ts";
+import type { Genotype, KeptEdges } from "../genotype/genotype.ts";
 
 /** How alphas and weights take turns: see `search.order`. */
 export type Order = Config["search"]["order"];
@@ -25,6 +26,13 @@ export interface MethodPreset {
   readonly notes: readonly string[];
 }
 
+/** What cells a method derives: what can be said of them before any is found. */
+export interface DerivedCells {
+  readonly kept: KeptEdges;
+  /** The reduction cell, where it is not searched. */
+  readonly fixed?: Pick<Genotype, "reduce" | "reduceConcat">;
+}
+
 /** A search method as data. */
 export interface MethodDeclaration<Options extends z.ZodObject = z.ZodObject> {
   /** The word that `search.method` takes. */
@@ -36,6 +44,8 @@ export interface MethodDeclaration<Options extends z.ZodObject = z.ZodObject> {
   readonly orders: readonly [Order, ...Order[]];
   /** Why it does not define the others, as the end of a sentence. */
   readonly refusals?: Readonly<Partial<Record<Order, string>>>;
+  /** The cells that it derives; absent: two edges for each node of both. */
+  readonly derives?: (options: z.infer<Options>) => DerivedCells;
   /** A plugin's method has none. */
   readonly presets?: {
     /** Every hyper-parameter of the reference, its evaluation phase included. */

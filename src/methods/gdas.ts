@@ -1,5 +1,7 @@
 // GDAS as data: what it computes is in src/search/gdas.ts.
 import { z } from "zod";
+import { UserError } from "../errors.ts";
+import { FIXED_REDUCTION } from "../genotype/fixed-reduction.ts";
 import type { MethodDeclaration } from "./declaration.ts";
 import {
   cifar10,
@@ -17,6 +19,10 @@ const options = z.strictObject({
     .gt(0)
     .default(0.1)
     .describe("temperature in the last epoch, reached in a straight line"),
+  fixedReduction: z
+    .boolean()
+    .default(false)
+    .describe("search the normal cell alone, beside the reduction cell that GDAS-FRC fixes"),
 });
 
 /** GDAS: one sampled operation on each edge, with a straight-through gradient. */
@@ -29,6 +35,7 @@ export const gdas = {
   },
   options,
   orders: ["first", "alternating"],
+  derives: ({ fixedReduction }) => (fixedReduction ? { kept: 2, fixed: FIXED_REDUCTION } : { kept: 2 }),
   refusals: {
     second:
       "its samples are one-hot, so the loss is piecewise constant in the alphas and has no second derivative that " +
@@ -65,7 +72,7 @@ export const gdas = {
           batchSize: 256,
           nesterov: true,
           weightDecay: 5e-4,
-          options: { temperature: 10, temperatureMin: 0.1 },
+          options: { temperature: 10, temperatureMin: 0.1, fixedReduction: false },
         },
         train: { ...dartsTraining, epochs: 300, warmup: 5, weightDecay: 5e-4 },
       },
@@ -75,7 +82,9 @@ export const gdas = {
         "The code's evaluation warms its learning rate up in 5 further epochs; here in the first 5 of the 300.",
         "The code takes the genotype of the epoch with the best validation accuracy; a run keeps that epoch's " +
           "checkpoint as search-best.",
-        "The published figure of 2.5M parameters belongs to a variant with a fixed reduction cell.",
+        "The published figure of 2.5M parameters belongs to the variant with a fixed reduction cell: " +
+          "search.options.fixedReduction. In its search the code's convolutions have biases, which the batch norms " +
+          "behind them take away again but for one; here none has.",
       ],
     },
     quick: {
@@ -88,5 +97,15 @@ export const gdas = {
       },
       notes: [],
     },
+  },
+  check({ search, train }, { fixedReduction }) {
+    if (!fixedReduction) return;
+    for (const [key, { channels }] of Object.entries({ search, train })) {
+      if (channels % 4 === 0) continue;
+      throw new UserError(
+        `search.options.fixedReduction is true, but ${key}.channels is ${channels}, expected a multiple of 4: the ` +
+          "fixed reduction cell convolves twice as many channels in 8 groups.",
+      );
+    }
   },
 } as const satisfies MethodDeclaration<typeof options>;

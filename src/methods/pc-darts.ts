@@ -11,6 +11,7 @@ import {
   quickSearch,
   quickTraining,
 } from "./shared-settings.ts";
+import { softmaxOption } from "./softmax-option.ts";
 
 const options = z.strictObject({
   partialChannels: z
@@ -23,6 +24,7 @@ const options = z.strictObject({
     .boolean()
     .default(true)
     .describe("learn a weight for each edge (beta), a softmax over the edges of a node"),
+  ...softmaxOption,
 });
 
 /** PC-DARTS: partial channels, a channel shuffle, and learned edge weights. */
@@ -78,7 +80,13 @@ export const pcDarts = {
       notes: ["The share of epochs in which only the weights move is near that of the paper (15 of 50)."],
     },
   },
-  check({ search: { channels } }, { partialChannels }) {
+  check({ search: { channels } }, { partialChannels, edgeNormalization, softmax }) {
+    if (softmax === "node" && edgeNormalization) {
+      throw new UserError(
+        "search.options.softmax is node and search.options.edgeNormalization is true: both let the edges of a node " +
+          "compete, and an edge would be weighed twice. Set search.options.edgeNormalization to false, or softmax to edge.",
+      );
+    }
     const part = channels / partialChannels;
     // The smallest width is that of the first cells; an edge of stride 2 halves its part in two convolutions.
     if (Number.isInteger(part) && (partialChannels === 1 || part % 2 === 0)) return;

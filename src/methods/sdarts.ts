@@ -11,6 +11,7 @@ import {
   quickSearch,
   quickTraining,
 } from "./shared-settings.ts";
+import { softmaxOption } from "./softmax-option.ts";
 
 const source = {
   paper:
@@ -26,7 +27,8 @@ const refusals = {
     "its weights are trained under perturbed probabilities and its alphas are not, so that no pass serves both",
 };
 
-const radius = {
+const shared = {
+  ...softmaxOption,
   epsilon: z
     .number()
     .min(0)
@@ -75,7 +77,7 @@ function quick(method: string, perturbation: string, epochs: number): MethodPres
   };
 }
 
-const randomOptions = z.strictObject(radius);
+const randomOptions = z.strictObject(shared);
 
 /** SDARTS-RS: the weights are trained under random perturbations. */
 export const sdartsRs = {
@@ -91,7 +93,7 @@ export const sdartsRs = {
 } as const satisfies MethodDeclaration<typeof randomOptions>;
 
 const adversarialOptions = z.strictObject({
-  ...radius,
+  ...shared,
   attackSteps: z.number().int().min(1).default(7).describe("steps of the search for the worst perturbation"),
 });
 

@@ -36,6 +36,12 @@ const options = z.strictObject({
     .min(0)
     .default(1)
     .describe("weight of the reduction cells' cost beside that of the normal ones"),
+  keep: z
+    .enum(["two-edges", "every-edge"])
+    .default("two-edges")
+    .describe(
+      "edges of the derived cell: the two most certain ones of each node, or every one, none included",
+    ),
 });
 
 /** SNAS: soft samples, one loss for weights and alphas, and a price on resources. */
@@ -49,6 +55,7 @@ export const snas = {
   options,
   // One-level by design; the samples are differentiable, so the bilevel orders are defined as well.
   orders: ["joint", ...EVERY_ORDER.filter((order) => order !== "joint")],
+  derives: ({ keep }) => ({ kept: keep === "every-edge" ? "every" : 2 }),
   presets: {
     paper: {
       description: "SNAS with its resource price as published for CIFAR-10, one-level (GPU days)",
@@ -69,6 +76,7 @@ export const snas = {
             resourceKind: "all",
             resourceScale: "log",
             resourceReduceWeight: 1,
+            keep: "two-edges",
           },
         },
         train: dartsTraining,
@@ -76,8 +84,8 @@ export const snas = {
       notes: [
         "The code moves the alphas by Adam (here) on several GPUs, and by plain SGD of the same rate on one.",
         "The released search drops paths with probability 0.3; here none are dropped in the search.",
-        "The code can keep every edge of a cell; here each node keeps its two most certain ones, as in the " +
-          "published genotypes.",
+        "The code can keep every edge of a cell (search.options.keep: every-edge); here each node keeps its two most " +
+          "certain ones, as in the published genotypes.",
       ],
     },
     quick: {

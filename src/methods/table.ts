@@ -2,16 +2,18 @@
 
 import { nearest } from "../config/nearest.ts";
 import type { Preset } from "../config/presets.ts";
+import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import { darts } from "./darts.ts";
-import type { MethodDeclaration } from "./declaration.ts";
+import type { DerivedCells, MethodDeclaration } from "./declaration.ts";
 import { gdas } from "./gdas.ts";
+import { iDarts } from "./i-darts.ts";
 import { pcDarts } from "./pc-darts.ts";
 import { sdartsAdv, sdartsRs } from "./sdarts.ts";
 import { snas } from "./snas.ts";
 
 const methods = new Map<string, MethodDeclaration>(
-  [darts, pcDarts, gdas, snas, sdartsRs, sdartsAdv].map((method) => [
+  [darts, iDarts, pcDarts, gdas, snas, sdartsRs, sdartsAdv].map((method) => [
     method.name,
     method as MethodDeclaration,
   ]),
@@ -39,6 +41,15 @@ export function findMethod(name: string): MethodDeclaration {
   throw new UserError(
     `Unknown search.method '${name}'${guess ? `; did you mean '${guess}'?` : ""} There is: ${names.join(", ")}.`,
   );
+}
+
+/** What cells the method of a configuration derives. */
+export function derivedCells({
+  method,
+  options,
+}: Pick<Config["search"], "method" | "options">): DerivedCells {
+  const declaration = findMethod(method);
+  return declaration.derives?.(declaration.options.parse(options)) ?? { kept: 2 };
 }
 
 /** The presets of every method: `<method>`, the published settings, and `<method>-quick`. */

@@ -3,7 +3,8 @@
 import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { trainingSplit } from "../data/splits.ts";
-import type { Edge, Genotype } from "../genotype/genotype.ts";
+import { allNodes, cellOf, type Edge, type Genotype, keptBy } from "../genotype/genotype.ts";
+import { derivedCells } from "../methods/table.ts";
 import { splitsFor } from "../search/search.ts";
 import type { Primitive } from "../space/primitives.ts";
 import { costOf } from "./costs.ts";
@@ -137,8 +138,8 @@ function planTraining(config: Config, data: PlanData, intent: Intent, resident: 
 }
 
 /** The cell that is trained, or the largest where it is not found yet. */
-export function plannedGenotype({ space }: Config, { trains }: Intent): Genotype {
-  return trains === undefined || trains === "found" ? largestGenotype(space) : trains;
+export function plannedGenotype(config: Config, { trains }: Intent): Genotype {
+  return trains === undefined || trains === "found" ? largestGenotype(config) : trains;
 }
 
 function peakOf({ device }: Config, resident: number, rehearsal: Rehearsal, load: Load): number | null {
@@ -158,16 +159,15 @@ const BY_SIZE: readonly Primitive[] = [
   "skip_connect",
 ];
 
-/** A cell of nothing but the largest operation of the space: no cell that a search finds takes more. */
-export function largestGenotype({
-  nodes,
-  primitives,
-}: Pick<Config["space"], "nodes" | "primitives">): Genotype {
-  const largest = BY_SIZE.find((name) => primitives.includes(name)) ?? "skip_connect";
-  const edges = Array.from({ length: nodes }, (): Edge[] => [
-    [largest, 0],
-    [largest, 1],
-  ]).flat();
-  const concat = Array.from({ length: nodes }, (_, node) => node + 2);
-  return { normal: edges, normalConcat: concat, reduce: edges, reduceConcat: concat };
+/** Cells of nothing but the largest operations of the space: none that the search finds take more. */
+export function largestGenotype({ space, search }: Pick<Config, "space" | "search">): Genotype {
+  const { kept, fixed } = derivedCells(search);
+  const known = BY_SIZE.filter((name) => space.primitives.includes(name));
+  const ops = known.length > 0 ? known : ["skip_connect"];
+  const byNode = Array.from({ length: space.nodes }, (_, node) => {
+    const pairs = ops.flatMap((op) => [0, 1, ...allNodes(node)].map((from): Edge => [op, from]));
+    return pairs.slice(0, keptBy(node, kept, ops.length));
+  });
+  const [cell, concat] = [cellOf(byNode), allNodes(space.nodes)];
+  return { normal: cell, normalConcat: concat, reduce: cell, reduceConcat: concat, ...fixed };
 }

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { imagesAtOnce } from "../data/batch-tensors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { randomGenotype } from "../genotype/random.ts";
+import { derivedCells } from "../methods/table.ts";
 import { part } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
 import { scope } from "../tensor/scope.ts";
@@ -51,10 +52,12 @@ export async function trainRandom(session: Session, index: number): Promise<Trai
   return runTraining(session, { cell, genotype, begin });
 }
 
-/** The cell that {@link trainRandom} trains. */
+/** The cell that {@link trainRandom} trains: of as many edges as the search method keeps. */
 export function randomCell({ config }: Pick<Session, "config">, index: number): Genotype {
   const { nodes, primitives } = config.space;
-  return randomGenotype(createGenerator(config.seed, `random-cell-${index}`), { nodes, primitives });
+  const { kept, fixed } = derivedCells(config.search);
+  const generator = createGenerator(config.seed, `random-cell-${index}`);
+  return { ...randomGenotype(generator, { nodes, primitives, kept }), ...fixed };
 }
 
 function trainWork({ config }: Session, training: Training, { cell, begin }: TrainTask): Work {

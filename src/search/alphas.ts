@@ -1,8 +1,11 @@
 // What methods make of architecture parameters that are one logit for each edge and candidate, for both cells.
+import { type DiscretizationRule, deriveDarts, deriveDartsByNode } from "../genotype/discretize.ts";
 import { edgeOffset } from "../genotype/genotype.ts";
+import type { SoftmaxOver } from "../methods/softmax-option.ts";
 import type { CellMixture, Mixture } from "../space/supernet.ts";
+import { aten } from "../tensor/aten.ts";
 import { scope } from "../tensor/scope.ts";
-import { Parameter, randn } from "../tensor/tensor.ts";
+import { cat, Parameter, randn, type Tensor } from "../tensor/tensor.ts";
 import type { AlphaRows, EdgeLogits, MethodContext } from "./method.ts";
 
 /** Parameters of the normal and of the reduction cell. */
@@ -19,8 +22,12 @@ export interface Draw {
 
 /** Alphas, [edges, primitives] each; by default near zero, so that no candidate leads. */
 export function createAlphas(context: MethodContext, draw: Draw = {}): CellParameters {
-  const shape = [edgeOffset(context.nodes), context.primitives.length];
-  return { normal: drawParameter(shape, context, draw), reduce: drawParameter(shape, context, draw) };
+  return { normal: createCellAlphas(context, draw), reduce: createCellAlphas(context, draw) };
+}
+
+/** Alphas of one cell, as {@link createAlphas} draws them. */
+export function createCellAlphas(context: MethodContext, draw: Draw = {}): Parameter {
+  return drawParameter([edgeOffset(context.nodes), context.primitives.length], context, draw);
 }
 
 /** Logits of the edges, [edges] each, near zero. */
@@ -47,10 +54,32 @@ export function logitsOf({ normal, reduce }: CellParameters): EdgeLogits {
   return { normal: normal.toNumbers(), reduce: reduce.toNumbers() };
 }
 
-/** The softmax over the candidates of each edge: the mixture of DARTS. */
-export function softmaxMixture({ normal, reduce }: CellParameters): Mixture {
-  const mix = (alphas: Parameter): CellMixture => ({ operations: alphas.softmax(1) });
+/** The softmax over the candidates of each edge, the mixture of DARTS, or over all pairs of each node (I-DARTS). */
+export function softmaxMixture({ normal, reduce }: CellParameters, over: SoftmaxOver = "edge"): Mixture {
+  const mix = (alphas: Parameter): CellMixture => ({ operations: probabilities(alphas, over) });
   return { normal: mix(normal), reduce: mix(reduce) };
+}
+
+/** Alphas [edges, primitives] to probabilities: each edge's sum to 1, or those of all edges of a node together. */
+export function probabilities(alphas: Tensor, over: SoftmaxOver): Tensor {
+  return asRows(alphas, over, (rows) => rows.softmax(1));
+}
+
+/** Applies `fn` to what sums to 1, as rows: to all edges at once, or to each node with its edges as one row. */
+export function asRows(values: Tensor, over: SoftmaxOver, fn: (rows: Tensor) => Tensor): Tensor {
+  if (over === "edge") return fn(values);
+  const [edges, operations] = values.shape as [number, number];
+  const byNode: Tensor[] = [];
+  for (let node = 0; edgeOffset(node) < edges; node++) {
+    const own = aten.slice.Tensor(values, 0, edgeOffset(node), edgeOffset(node + 1));
+    byNode.push(fn(own.reshape([1, -1])).reshape([-1, operations]));
+  }
+  return cat(byNode, 0);
+}
+
+/** DARTS' derivation by the probabilities of {@link softmaxMixture}. */
+export function dartsRule(over: SoftmaxOver): DiscretizationRule {
+  return over === "edge" ? deriveDarts : deriveDartsByNode;
 }
 
 function drawParameter(

@@ -1,19 +1,21 @@
 // DARTS: Differentiable Architecture Search (Liu, Simonyan, Yang, ICLR 2019, arXiv:1806.09055).
-// A softmax over the candidates of each edge; the alphas step first, on a batch of their own, then the weights.
+// A softmax over the candidates of each edge (or, by option, I-DARTS' over those of a node); the alphas step first, on a batch of their own, then the weights.
 // One-level: `joint` moves both by one pass, `alternating` takes turns, both on all training images (section 2.3).
 import { deriveGenotype } from "../genotype/discretize.ts";
-import { createAlphas, named, rowsOf, softmaxMixture } from "./alphas.ts";
+import type { darts } from "../methods/darts.ts";
+import type { OptionsOf } from "../methods/declaration.ts";
+import { createAlphas, dartsRule, named, rowsOf, softmaxMixture } from "./alphas.ts";
 import { firstOrderStep, jointStep, secondOrderStep, weightStep } from "./bilevel.ts";
 import type { MethodContext, SearchMethod, SearchStep, StepResult } from "./method.ts";
 
 /** The method of the DARTS paper. */
-export function createDarts(context: MethodContext): SearchMethod {
+export function createDarts(context: MethodContext, { softmax }: OptionsOf<typeof darts>): SearchMethod {
   const alphas = createAlphas(context);
   return {
     alphas: new Map(named("alphas", alphas)),
-    mixture: () => softmaxMixture(alphas),
+    mixture: () => softmaxMixture(alphas, softmax),
     step: (step) => dartsStep(step, context),
-    derive: () => deriveGenotype(rowsOf(alphas), context.primitives),
+    derive: () => deriveGenotype(rowsOf(alphas), context.primitives, dartsRule(softmax)),
     alphaRows: () => rowsOf(alphas),
   };
 }

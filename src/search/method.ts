@@ -17,7 +17,7 @@ import type { SGD } from "../optim/sgd.ts";
 import type { Generator } from "../random/generator.ts";
 import type { EdgeContext, EdgeModule } from "../space/mixed-op.ts";
 import type { Primitive } from "../space/primitives.ts";
-import type { Mixture } from "../space/supernet.ts";
+import type { FixedReduction, Mixture } from "../space/supernet.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
 
 /** What a forward pass is for: a method may mix differently in each. */
@@ -73,7 +73,10 @@ export interface StepResult {
   readonly spoiled?: Parameter | undefined;
 }
 
-/** Alphas as rows of numbers, for logs and derivation: one row for each edge, one column for each primitive. */
+/**
+ * Alphas as rows of numbers, for logs and derivation: one row for each edge, one column for each primitive. A cell that
+ * is not searched has no rows.
+ */
 export interface AlphaRows {
   readonly normal: number[][];
   readonly reduce: number[][];
@@ -91,6 +94,8 @@ export interface SearchMethod {
   readonly alphas: ReadonlyMap<string, Parameter>;
   /** Builds the supernet's edges; absent: {@link MixedOp}. */
   readonly createEdge?: (context: EdgeContext) => EdgeModule;
+  /** Reduction cells that are not searched; absent: both kinds of cells are. */
+  readonly fixedReduction?: FixedReduction;
   /**
    * Weights of the candidates for one forward pass, made anew for each; must not draw for a validation. What is random
    * in them comes from the context's stream (or libtorch's generator): the micro-batches of one batch, and the passes

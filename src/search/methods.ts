@@ -14,12 +14,14 @@ import { UserError } from "../errors.ts";
 import { darts } from "../methods/darts.ts";
 import type { MethodDeclaration } from "../methods/declaration.ts";
 import { gdas } from "../methods/gdas.ts";
+import { iDarts } from "../methods/i-darts.ts";
 import { pcDarts } from "../methods/pc-darts.ts";
 import { sdartsAdv, sdartsRs } from "../methods/sdarts.ts";
 import { snas } from "../methods/snas.ts";
 import { declareMethod, findMethod } from "../methods/table.ts";
 import { createDarts } from "./darts.ts";
 import { createGdas } from "./gdas.ts";
+import { createIDarts } from "./i-darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
 import { createPcDarts } from "./pc-darts.ts";
 import { createSdartsAdv, createSdartsRs } from "./sdarts.ts";
@@ -29,6 +31,7 @@ type Create<Options> = (context: MethodContext, options: Options) => SearchMetho
 
 const factories = new Map<string, Create<unknown>>([
   row(darts, createDarts),
+  row(iDarts, createIDarts),
   row(pcDarts, createPcDarts),
   row(gdas, createGdas),
   row(snas, createSnas),

@@ -3,7 +3,7 @@
 // (section 3.2); each node weighs its edges by a softmax over logits of their own, the betas (section 3.3). Both
 // kinds of logits are architecture parameters. The cell keeps the edges of the largest probability times edge weight.
 // Its warm-up, in which only the weights move, is `search.archFromEpoch`.
-import { deriveDarts, deriveGenotype, derivePcDarts } from "../genotype/discretize.ts";
+import { deriveGenotype, derivePcDarts } from "../genotype/discretize.ts";
 import { edgeOffset } from "../genotype/genotype.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { pcDarts } from "../methods/pc-darts.ts";
@@ -11,20 +11,20 @@ import { partialEdges } from "../space/partial-channels.ts";
 import type { CellMixture } from "../space/supernet.ts";
 import { aten } from "../tensor/aten.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
-import { createAlphas, createBetas, logitsOf, named, rowsOf } from "./alphas.ts";
+import { createAlphas, createBetas, dartsRule, logitsOf, named, probabilities, rowsOf } from "./alphas.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
 
 /** The method of the PC-DARTS paper. */
 export function createPcDarts(
   context: MethodContext,
-  { partialChannels, edgeNormalization }: OptionsOf<typeof pcDarts>,
+  { partialChannels, edgeNormalization, softmax }: OptionsOf<typeof pcDarts>,
 ): SearchMethod {
   const { nodes, primitives } = context;
   const alphas = createAlphas(context);
   const betas = edgeNormalization ? createBetas(context) : undefined;
   const mix = (cell: "normal" | "reduce"): CellMixture => {
-    const operations = alphas[cell].softmax(1);
+    const operations = probabilities(alphas[cell], softmax);
     return betas ? { operations, edges: edgeWeights(betas[cell], nodes) } : { operations };
   };
   return {
@@ -33,7 +33,7 @@ export function createPcDarts(
     mixture: () => ({ normal: mix("normal"), reduce: mix("reduce") }),
     step: (step) => dartsStep(step, context),
     derive() {
-      if (!betas) return deriveGenotype(rowsOf(alphas), primitives, deriveDarts);
+      if (!betas) return deriveGenotype(rowsOf(alphas), primitives, dartsRule(softmax));
       const { normal, reduce } = logitsOf(betas);
       const logits = { ...rowsOf(alphas), normalBetas: normal, reduceBetas: reduce };
       return deriveGenotype(logits, primitives, derivePcDarts);

@@ -108,6 +108,8 @@ const ACCESSES: Readonly<Record<Primitive, readonly [number, number]>> = {
   dil_conv_3x3: [4, 7],
   dil_conv_5x5: [4, 7],
   conv_7x1_1x7: [4, 9], // at stride 2 the first halves the width alone
+  group_conv_3x1_1x3: [6, 11],
+  norm_max_pool_3x3: [2, 5],
 };
 
 function cellShapes({

@@ -5,6 +5,7 @@
 import { deriveGenotype } from "../genotype/discretize.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { sdartsAdv, sdartsRs } from "../methods/sdarts.ts";
+import type { SoftmaxOver } from "../methods/softmax-option.ts";
 import { lossGradient, lossValue } from "../optim/accumulate.ts";
 import type { Gradients } from "../optim/optimizer.ts";
 import { linear } from "../optim/schedule.ts";
@@ -14,7 +15,7 @@ import { aten } from "../tensor/aten.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import { createAlphas, named, rowsOf, softmaxMixture } from "./alphas.ts";
+import { asRows, createAlphas, dartsRule, named, probabilities, rowsOf, softmaxMixture } from "./alphas.ts";
 import { weightStep } from "./bilevel.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
@@ -24,6 +25,8 @@ type Probabilities = readonly Tensor[];
 
 /** What a perturbation has to go by. */
 interface Perturbation {
+  /** What sums to 1. */
+  readonly softmax: SoftmaxOver;
   readonly radius: number;
   readonly random: Generator;
   /** Loss of the weights' batch under other probabilities, with running statistics. */
@@ -36,20 +39,18 @@ type Perturb = (probabilities: Probabilities, how: Perturbation) => Probabilitie
 
 /** SDARTS-RS. */
 export function createSdartsRs(context: MethodContext, options: OptionsOf<typeof sdartsRs>): SearchMethod {
-  return createSdarts(context, options, (probabilities, { radius, random }) =>
-    drawAround(probabilities, radius, random),
-  );
+  return createSdarts(context, options, drawAround);
 }
 
 /** SDARTS-ADV. */
 export function createSdartsAdv(context: MethodContext, options: OptionsOf<typeof sdartsAdv>): SearchMethod {
   const { attackSteps } = options;
-  return createSdarts(context, options, (probabilities, how) => attack(probabilities, how, attackSteps));
+  return createSdarts(context, options, (clean, how) => attack(clean, how, attackSteps));
 }
 
 function createSdarts(
   context: MethodContext,
-  { epsilon, epsilonMin }: OptionsOf<typeof sdartsRs>,
+  { epsilon, epsilonMin, softmax }: OptionsOf<typeof sdartsRs>,
   perturb: Perturb,
 ): SearchMethod {
   const { epochs, primitives, random } = context;
@@ -67,13 +68,16 @@ function createSdarts(
   };
   return {
     alphas: new Map(named("alphas", alphas)),
-    mixture: (purpose) => (purpose === "weights" && imposed ? imposed : softmaxMixture(alphas)),
+    mixture: (purpose) => (purpose === "weights" && imposed ? imposed : softmaxMixture(alphas, softmax)),
     step: (step) =>
       dartsStep(step, context, () =>
         scope(() => {
-          const clean = noGrad(() => [alphas.normal.softmax(1), alphas.reduce.softmax(1)]);
+          const clean = noGrad(() =>
+            [alphas.normal, alphas.reduce].map((alpha) => probabilities(alpha, softmax)),
+          );
           const perturbed = step.evaluating(() =>
             perturb(clean, {
+              softmax,
               radius: radiusAt(step.epoch),
               random,
               lossAt: (other) => under(other, () => lossValue(step.loss(step.trainBatch, "weights"))),
@@ -84,19 +88,22 @@ function createSdarts(
           return under(perturbed, () => weightStep(step));
         }),
       ),
-    derive: () => deriveGenotype(rowsOf(alphas), primitives),
+    derive: () => deriveGenotype(rowsOf(alphas), primitives, dartsRule(softmax)),
     alphaRows: () => rowsOf(alphas),
     figures: (epoch) => ({ epsilon: radiusAt(epoch) }),
   };
 }
 
 /** Uniform numbers in ±radius added to every probability, and the projection. */
-function drawAround(probabilities: Probabilities, radius: number, random: Generator): Tensor[] {
+function drawAround(
+  clean: Probabilities,
+  { radius, random, softmax }: Pick<Perturbation, "radius" | "random" | "softmax">,
+): Tensor[] {
   return noGrad(() =>
-    probabilities.map((p) => {
+    clean.map((p) => {
       const { shape, dtype, device, numel } = p;
       const noise = Array.from({ length: numel }, () => radius * (2 * random.uniform() - 1));
-      return project(p.add(tensor(noise, shape, { dtype, device })));
+      return asRows(p.add(tensor(noise, shape, { dtype, device })), softmax, project);
     }),
   );
 }
@@ -105,13 +112,10 @@ function drawAround(probabilities: Probabilities, radius: number, random: Genera
  * The worst probabilities within ±radius that `steps` steps of 2·radius/steps along the gradient's sign find from a
  * random start; the given ones when the loss has not grown by them.
  */
-function attack(
-  clean: Probabilities,
-  { radius, random, lossAt, gradientAt }: Perturbation,
-  steps: number,
-): Probabilities {
+function attack(clean: Probabilities, how: Perturbation, steps: number): Probabilities {
+  const { radius, softmax, lossAt, gradientAt } = how;
   const before = lossAt(clean);
-  let worst: Probabilities = drawAround(clean, radius, random);
+  let worst: Probabilities = drawAround(clean, how);
   for (let i = 0; i < steps; i++) {
     worst = scope(() => {
       const leaves = worst.map((p) => p.detach().setRequiresGrad());
@@ -121,7 +125,7 @@ function attack(
           const gradient = gradients[cell];
           const moved = gradient ? p.add(aten.sign.default(gradient).mul((2 * radius) / steps)) : p;
           const shift = aten.clamp.default(moved.sub(clean[cell]!), -radius, radius);
-          return project(clean[cell]!.add(shift));
+          return asRows(clean[cell]!.add(shift), softmax, project);
         }),
       );
     });

@@ -144,6 +144,7 @@ export class Search {
       imageChannels: dataset.train.channels,
       classes: dataset.classes.length,
       createEdge: this.method.createEdge,
+      fixedReduction: this.method.fixedReduction,
       kernels: config.kernels,
       recompute: config.recompute,
     }).to({ device });

@@ -4,7 +4,7 @@
 // price on the sampled cells' resources makes them small (section 2.3). `none` may win: an edge without an operation.
 // Deviations from the reference code: a validation takes the sample without noise and draws none; the cost is always
 // the reparametrised one, not that by the score function.
-import { deriveGenotype, deriveSnasTwoEdges } from "../genotype/discretize.ts";
+import { deriveGenotype, deriveSnas, deriveSnasTwoEdges } from "../genotype/discretize.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { snas } from "../methods/snas.ts";
 import { linear } from "../optim/schedule.ts";
@@ -20,7 +20,7 @@ import { createResourcePrice } from "./resource-price.ts";
 /** The method of the SNAS paper. */
 export function createSnas(context: MethodContext, options: OptionsOf<typeof snas>): SearchMethod {
   const { epochs, primitives, random } = context;
-  const { temperature, temperatureMin, resourceWeight } = options;
+  const { temperature, temperatureMin, resourceWeight, keep } = options;
   const alphas = createAlphas(context, { mean: 1, deviation: 0.01 });
   const temperatureAt = (epoch: number) => linear(temperature, temperatureMin, epochs, epoch);
   const price = createResourcePrice(context, {
@@ -43,7 +43,8 @@ export function createSnas(context: MethodContext, options: OptionsOf<typeof sna
       return { ...mixture, penalty: price(normal, reduce).mul(resourceWeight) };
     },
     step: (step) => dartsStep(step, context),
-    derive: () => deriveGenotype(rowsOf(alphas), primitives, deriveSnasTwoEdges),
+    derive: () =>
+      deriveGenotype(rowsOf(alphas), primitives, keep === "every-edge" ? deriveSnas : deriveSnasTwoEdges),
     alphaRows: () => rowsOf(alphas),
     figures(epoch) {
       const resourcePrice = noGrad(() =>

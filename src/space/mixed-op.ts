@@ -28,10 +28,12 @@ export abstract class EdgeModule extends Module {
  */
 export function supernetOperation(primitive: Primitive, channels: number, stride: number): Layer {
   const operation = operationBuilder(primitive)(channels, stride, false);
-  return isPublished(primitive) && primitive.includes("pool")
+  return isPublished(primitive) && UNNORMALISED.includes(primitive)
     ? new Sequential(operation, new BatchNorm2d(channels, { affine: false }))
     : operation;
 }
+
+const UNNORMALISED: readonly Primitive[] = ["max_pool_3x3", "avg_pool_3x3"];
 
 /** Σₖ weights[k] · opₖ(x). */
 export class MixedOp extends EdgeModule {

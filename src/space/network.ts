@@ -1,6 +1,6 @@
 // The derived (evaluation) network: cells of one genotype, trained from scratch (DARTS, section 3.2).
 import { type ImageSize, reducedSize } from "../genotype/counts.ts";
-import type { Edge, Genotype } from "../genotype/genotype.ts";
+import { type Edge, edgesByNode, type Genotype } from "../genotype/genotype.ts";
 import { BatchNorm2d, Conv2d, Linear, ReLU } from "../nn/layers.ts";
 import { Identity, type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
@@ -29,12 +29,13 @@ export interface NetworkOptions {
   readonly recompute?: boolean;
 }
 
-/** A discrete cell: every node sums its two chosen operations. */
+/** A discrete cell: every node sums its chosen operations. */
 export class NetworkCell extends Module {
   readonly preprocess0: Layer;
   readonly preprocess1: Layer;
   readonly _ops: readonly Layer[];
-  readonly edges: readonly Edge[];
+  /** Of each node; `_ops` holds their operations, node by node. */
+  readonly edges: readonly (readonly Edge[])[];
   readonly concat: readonly number[];
   readonly kernels: Kernels;
   readonly recompute: boolean;
@@ -43,28 +44,35 @@ export class NetworkCell extends Module {
   constructor(
     genotype: Genotype,
     { channels, inputs, reduction, afterReduction }: CellPlace,
-    { kernels = "auto", recompute = false }: Pick<NetworkOptions, "kernels" | "recompute"> = {},
+    {
+      kernels = "auto",
+      recompute = false,
+      affine = true,
+    }: Pick<NetworkOptions, "kernels" | "recompute"> & { readonly affine?: boolean } = {},
   ) {
     super();
-    this.edges = reduction ? genotype.reduce : genotype.normal;
+    this.edges = edgesByNode(reduction ? genotype.reduce : genotype.normal);
     this.concat = reduction ? genotype.reduceConcat : genotype.normalConcat;
-    [this.preprocess0, this.preprocess1] = preprocessing(inputs, channels, { afterReduction, affine: true });
-    this._ops = this.edges.map(([op, source]) =>
-      operationBuilder(op)(channels, reduction && source < 2 ? 2 : 1, true),
-    );
+    [this.preprocess0, this.preprocess1] = preprocessing(inputs, channels, { afterReduction, affine });
+    this._ops = this.edges
+      .flat()
+      .map(([op, source]) => operationBuilder(op)(channels, reduction && source < 2 ? 2 : 1, affine));
     this.kernels = kernels;
     this.recompute = recompute;
     if (kernels === "composite") return;
-    const edges = this.edges.map(([primitive, source], i) => ({
+    const placed = this.edges.flatMap((edges, node) =>
+      edges.map(([primitive, source]) => ({ primitive, source, node })),
+    );
+    const edges = placed.map(({ primitive, source, node }, i) => ({
       source,
-      target: 2 + Math.floor(i / 2),
+      target: 2 + node,
       operations: [{ primitive, module: this._ops[i] }],
     }));
     this.#fused = fuseCell({
       channels,
       preprocess: [this.preprocess0, this.preprocess1],
       edges,
-      nodes: edges.length / 2,
+      nodes: this.edges.length,
       reduction,
       concat: this.concat,
     });
@@ -76,7 +84,7 @@ export class NetworkCell extends Module {
   }
 
   /** [N, C0, H, W], [N, C1, H', W'] → [N, states·channels, H'', W''], in the layout of its inputs. */
-  forward<Layout extends Images>(s0: Layout, s1: Layout, drop: DropPath): Layout {
+  forward<Layout extends Images>(s0: Layout, s1: Layout, drop: DropPath = { probability: 0 }): Layout {
     return forwardCell(s0, s1, {
       kernels: this.kernels,
       recompute: this.recompute,
@@ -93,17 +101,20 @@ export class NetworkCell extends Module {
 
   #compose(s0: Tensor, s1: Tensor, drop: DropPath): Tensor {
     const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
-    for (let i = 0; i < this.edges.length; i += 2)
-      states.push(this.#path(i, states, drop).add(this.#path(i + 1, states, drop)));
+    let path = 0;
+    for (const edges of this.edges) {
+      const terms = edges.map(([, source]) => this.#path(path++, states[source], drop));
+      states.push(terms.reduce((a, b) => a.add(b)));
+    }
     return cat(
       this.concat.map((index) => states[index]),
       1,
     );
   }
 
-  #path(i: number, states: readonly Tensor[], drop: DropPath): Tensor {
+  #path(i: number, state: Tensor, drop: DropPath): Tensor {
     const operation = this._ops[i];
-    const value = operation.forward(states[this.edges[i][1]]);
+    const value = operation.forward(state);
     return this.training && !(operation instanceof Identity) ? dropPath(value, drop) : value;
   }
 
@@ -143,7 +154,8 @@ export class Network extends Module {
 
     const width = { normal: genotype.normalConcat.length, reduce: genotype.reduceConcat.length };
     const places = cellPlaces({ channels, cells, width, stem: stemChannels, afterReduction: imagenet });
-    this.cells = places.map((place) => new NetworkCell(genotype, place, options));
+    const { kernels, recompute } = options;
+    this.cells = places.map((place) => new NetworkCell(genotype, place, { kernels, recompute }));
 
     const auxiliaryCell = places[this.#auxiliaryAt(cells)];
     this.auxiliary_head = options.auxiliary

@@ -1,5 +1,6 @@
 // The candidate operations of DARTS (Liu, Simonyan, Yang, ICLR 2019): one row for each, by its published name.
 // All convolutions are without bias, in the order ReLU → convolution → batch normalisation.
+import { UserError } from "../errors.ts";
 import { AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d, ReLU } from "../nn/layers.ts";
 import { Identity, Layer, Sequential } from "../nn/module.ts";
 import { aten } from "../tensor/aten.ts";
@@ -105,6 +106,34 @@ class SevenBySeven extends Sequential {
   }
 }
 
+/** Groups of the convolutions of GDAS' fixed reduction: what its channels must be a multiple of. */
+export const FIXED_REDUCTION_GROUPS = 8;
+
+/**
+ * A 1×3 and a 3×1 convolution in {@link FIXED_REDUCTION_GROUPS} groups, then a 1×1 convolution that mixes them: the
+ * first branch of the fixed reduction cell of GDAS (Dong, Yang, CVPR 2019). Each halves one side at stride 2.
+ */
+class GroupedConv extends Sequential {
+  constructor(channels: number, stride: number, affine: boolean) {
+    if (channels % FIXED_REDUCTION_GROUPS !== 0) {
+      throw new UserError(
+        `group_conv_3x1_1x3: got ${channels} channels, expected a multiple of its ${FIXED_REDUCTION_GROUPS} groups. ` +
+          `Reduction cells double the channels: set train.channels to a multiple of ${FIXED_REDUCTION_GROUPS / 2}.`,
+      );
+    }
+    const groups = FIXED_REDUCTION_GROUPS;
+    super(
+      new ReLU(),
+      new Conv2d(channels, channels, [1, 3], { stride: [1, stride], padding: [0, 1], groups }),
+      new Conv2d(channels, channels, [3, 1], { stride: [stride, 1], padding: [1, 0], groups }),
+      new BatchNorm2d(channels, { affine }),
+      new ReLU(),
+      new Conv2d(channels, channels, 1),
+      new BatchNorm2d(channels, { affine }),
+    );
+  }
+}
+
 /** Zeros of the right size: the missing edge. */
 export class Zero extends Layer {
   readonly stride: number;
@@ -135,6 +164,9 @@ export const OPERATIONS: Readonly<Record<PublishedPrimitive, OperationBuilder>> 
   dil_conv_3x3: (channels, stride, affine) => new DilConv(channels, 3, stride, affine),
   dil_conv_5x5: (channels, stride, affine) => new DilConv(channels, 5, stride, affine),
   conv_7x1_1x7: (channels, stride, affine) => new SevenBySeven(channels, stride, affine),
+  group_conv_3x1_1x3: (channels, stride, affine) => new GroupedConv(channels, stride, affine),
+  norm_max_pool_3x3: (channels, stride, affine) =>
+    new Sequential(new MaxPool2d(3, { stride, padding: 1 }), new BatchNorm2d(channels, { affine })),
 };
 
 const added = new Map<string, OperationBuilder>();

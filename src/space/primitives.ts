@@ -15,8 +15,14 @@ export const DARTS_PRIMITIVES = [
   "dil_conv_5x5",
 ] as const;
 
-/** Every candidate operation known here: the DARTS primitives and the two of the NASNet genotypes. */
-export const PRIMITIVES = [...DARTS_PRIMITIVES, "sep_conv_7x7", "conv_7x1_1x7"] as const;
+/** Every operation known here: the DARTS primitives, the two of the NASNet genotypes, and those of GDAS' fixed reduction. */
+export const PRIMITIVES = [
+  ...DARTS_PRIMITIVES,
+  "sep_conv_7x7",
+  "conv_7x1_1x7",
+  "group_conv_3x1_1x3",
+  "norm_max_pool_3x3",
+] as const;
 
 /** The published name of a candidate operation. */
 export type PublishedPrimitive = (typeof PRIMITIVES)[number];

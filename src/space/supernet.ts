@@ -23,10 +23,27 @@ export interface CellMixture {
   readonly active?: readonly (readonly number[])[];
 }
 
-/** How a supernet mixes in one forward pass: all normal cells alike, all reduction cells alike. */
+/**
+ * How a supernet mixes in one forward pass: all normal cells alike, all reduction cells alike. Nothing reads `reduce`
+ * where the reduction cells are fixed.
+ */
 export interface Mixture {
   readonly normal: CellMixture;
   readonly reduce: CellMixture;
+}
+
+/** A cell without alphas in a supernet: {@link NetworkCell} is one. */
+export interface FixedCell extends Module {
+  readonly kernels: Kernels;
+  readonly fused: boolean;
+  forward<Layout extends Images>(s0: Layout, s1: Layout): Layout;
+}
+
+/** What stands where the reduction cells would be searched. */
+export interface FixedReduction {
+  /** States that the cell concatenates. */
+  readonly states: number;
+  readonly create: (place: CellPlace, kernels: Kernels) => FixedCell;
 }
 
 /** Shape of a supernet. */
@@ -40,6 +57,8 @@ export interface SupernetOptions {
   readonly classes: number;
   /** Builds an edge; a method with other edges (partial channels, fewer candidates) gives its own. */
   readonly createEdge?: (context: EdgeContext) => EdgeModule;
+  /** Reduction cells that are not searched (GDAS-FRC); absent: all cells are searched. */
+  readonly fixedReduction?: FixedReduction;
   /** How cells are computed; absent: auto. Fused cells have no second derivatives. */
   readonly kernels?: Kernels;
   /** Whether fused cells keep only their inputs and compute again in backward. An error where cells are not fused. */
@@ -137,22 +156,36 @@ export class SupernetCell extends Module {
 /** A network of mixed cells, from images [N, imageChannels, H, W] to logits [N, classes]. */
 export class Supernet extends Module {
   readonly stem: Sequential;
-  readonly cells: readonly SupernetCell[];
+  readonly cells: readonly (SupernetCell | FixedCell)[];
   readonly classifier: Linear;
   readonly options: SupernetOptions;
 
   constructor(options: SupernetOptions) {
     super();
     this.options = options;
-    const { channels, stemMultiplier, imageChannels, classes, nodes } = options;
+    const {
+      channels,
+      stemMultiplier,
+      imageChannels,
+      classes,
+      nodes,
+      fixedReduction,
+      kernels = "auto",
+    } = options;
     const stemChannels = stemMultiplier * channels;
     this.stem = new Sequential(
       new Conv2d(imageChannels, stemChannels, 3, { padding: 1 }),
       new BatchNorm2d(stemChannels),
     );
-    const places = cellPlaces({ channels, cells: options.cells, width: nodes, stem: stemChannels });
-    this.cells = places.map((place) => new SupernetCell(options, place));
-    this.classifier = new Linear(nodes * places[places.length - 1].channels, classes);
+    const width = { normal: nodes, reduce: fixedReduction?.states ?? nodes };
+    const places = cellPlaces({ channels, cells: options.cells, width, stem: stemChannels });
+    this.cells = places.map((place) =>
+      fixedReduction && place.reduction
+        ? fixedReduction.create(place, kernels)
+        : new SupernetCell(options, place),
+    );
+    const last = places[places.length - 1];
+    this.classifier = new Linear((last.reduction ? width.reduce : width.normal) * last.channels, classes);
   }
 
   forward(images: Tensor, mixture: Mixture): Tensor {
@@ -166,8 +199,13 @@ export class Supernet extends Module {
 
   #body(stem: Images, mixture: Mixture): Images {
     let [s0, s1] = [stem, stem];
-    for (const cell of this.cells)
-      [s0, s1] = [s1, cell.forward(s0, s1, cell.reduction ? mixture.reduce : mixture.normal)];
+    for (const cell of this.cells) {
+      const output =
+        cell instanceof SupernetCell
+          ? cell.forward(s0, s1, cell.reduction ? mixture.reduce : mixture.normal)
+          : cell.forward(s0, s1);
+      [s0, s1] = [s1, output];
+    }
     return s1;
   }
 }

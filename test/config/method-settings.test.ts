@@ -33,16 +33,20 @@ function mistake(action: () => unknown): string {
 
 test("a method gets its own options with their defaults, and another method gets none of them", () => {
   const { options } = resolveConfig({ set: ["search.method=gdas"] }).search;
-  assert.deepEqual(options, { temperature: 10, temperatureMin: 0.1 });
-  assert.deepEqual(resolveConfig({}).search.options, {});
+  assert.deepEqual(options, { temperature: 10, temperatureMin: 0.1, fixedReduction: false });
+  assert.deepEqual(resolveConfig({}).search.options, { softmax: "edge" });
 });
 
 test("options come from files, --set and flags, the strongest first, one by one", () => {
   const file = yaml("search:\n  method: gdas\n  options:\n    temperature: 5\n    temperatureMin: 0.5\n");
   const set = ["search.options.temperatureMin=0.4"];
   const both = { file, set, flags: { "search.options.temperature": "4" } };
-  assert.deepEqual(resolveConfig({ file }).search.options, { temperature: 5, temperatureMin: 0.5 });
-  assert.deepEqual(resolveConfig(both).search.options, { temperature: 4, temperatureMin: 0.4 });
+  const temperatures = (given: Parameters<typeof resolveConfig>[0]) => {
+    const { temperature, temperatureMin } = resolveConfig(given).search.options;
+    return [temperature, temperatureMin];
+  };
+  assert.deepEqual(temperatures({ file }), [5, 0.5]);
+  assert.deepEqual(temperatures(both), [4, 0.4]);
 });
 
 test("options survive the way through a written configuration", () => {
@@ -75,11 +79,11 @@ test("an option that several methods have is of one kind, so that its text is re
 const MISTAKES: readonly (readonly [text: string, message: string])[] = [
   [
     "search:\n  options:\n    partialChannels: 4\n",
-    ":3: darts has no option partialChannels. It has none. It belongs to pc-darts.",
+    ":3: darts has no option partialChannels. It has: softmax. It belongs to pc-darts.",
   ],
   [
     "search:\n  method: pc-darts\n  options:\n    partialChanels: 4\n",
-    ":4: pc-darts has no option partialChanels. It has: partialChannels, edgeNormalization. " +
+    ":4: pc-darts has no option partialChanels. It has: partialChannels, edgeNormalization, softmax. " +
       "Did you mean search.options.partialChannels?",
   ],
   [
@@ -126,7 +130,7 @@ for (const [text, message] of MISTAKES) {
 test("a preset's options under another method are told by the preset's name", () => {
   assert.equal(
     mistake(() => resolveConfig({ preset: "pc-darts", flags: { "search.method": "darts" } })),
-    "--preset pc-darts: darts has no option partialChannels. It has none. It belongs to pc-darts.",
+    "--preset pc-darts: darts has no option partialChannels. It has: softmax. It belongs to pc-darts.",
   );
 });
 
@@ -141,8 +145,10 @@ test("the difference of two configurations names the options that only one has",
   );
   const options = diffConfigs(gdas!, darts!).filter(({ key }) => key.startsWith("search.options"));
   assert.deepEqual(options, [
+    { key: "search.options.softmax", value: null, reference: "edge" },
     { key: "search.options.temperature", value: 10, reference: null },
     { key: "search.options.temperatureMin", value: 0.1, reference: null },
+    { key: "search.options.fixedReduction", value: false, reference: null },
   ]);
 });
 
@@ -151,7 +157,9 @@ test("every method has its published and its quick settings, which name it and i
   for (const { name } of declaredMethods()) {
     for (const preset of [name, `${name}-quick`]) {
       const { source, notes } = presets[preset]!;
-      assert.match(source!.arxiv!, /^\d{4}\.\d{5}$/);
+      assert.match(source!.paper, /\b[A-Z]+ 20\d\d$/);
+      // One paper of theirs stands in its proceedings alone.
+      if (name !== "i-darts") assert.match(source!.arxiv!, /^\d{4}\.\d{5}$/);
       assert.ok(Array.isArray(notes));
       const config = resolveConfig({ preset });
       assert.equal(config.search.method, name);
@@ -168,6 +176,27 @@ test("partial channels that leave an odd number of channels are refused before a
   assert.match(
     message,
     /partialChannels is 4, but search\.channels is 12: their ratio is 3, .* multiple of 8\.$/,
+  );
+});
+
+test("options that contradict each other or the channels are refused before anything is made", () => {
+  const refusal = (method: string, flags: Readonly<Record<string, string>>) => {
+    const { check, options } = findMethod(method);
+    const config = resolveConfig({ preset: method, flags });
+    return mistake(() => check!(config, options.parse(config.search.options)));
+  };
+  assert.match(
+    refusal("pc-darts", { "search.options.softmax": "node" }),
+    /softmax is node and .*edgeNormalization is true: .* Set search\.options\.edgeNormalization to false/,
+  );
+  const fixed = { "search.options.fixedReduction": "true" };
+  assert.match(
+    refusal("gdas", { ...fixed, "search.channels": "6" }),
+    /search\.channels is 6, .* multiple of 4/,
+  );
+  assert.match(
+    refusal("gdas", { ...fixed, "train.channels": "10" }),
+    /train\.channels is 10, .* multiple of 4/,
   );
 });
 

@@ -41,7 +41,7 @@ export function fuzzFolder(): { folder: string; remove: () => void } {
 }
 
 function texts(folder: string): Target[] {
-  const cells = ["DARTS_V2", "NASNet", "DARTS_V1"].map(findGenotype);
+  const cells = ["DARTS_V2", "NASNet", "GDAS_F1"].map(findGenotype);
   const genotypes = cells.flatMap((cell) => [
     formatPython(cell),
     `PCDARTS = ${formatPython(cell)}`,

@@ -9,12 +9,13 @@ import {
   deriveRecurrent,
   keepTwoEdges,
 } from "../../src/genotype/discretize.ts";
+import { edgesByNode } from "../../src/genotype/genotype.ts";
 import { derivePDarts, dropLeastOps, leastOps } from "../../src/genotype/p-darts-rule.ts";
 import { choiceRows, sgasDecide, sgasScores } from "../../src/genotype/sgas-rule.ts";
 import { softmax, softmaxRows } from "../../src/genotype/softmax.ts";
 import { alphaStatistics, countSkips } from "../../src/genotype/statistics.ts";
 import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
-import { cell } from "./shorthand.ts";
+import { byNode, cell } from "./shorthand.ts";
 
 const table = (rows: number, columns: number, value: (row: number, column: number) => number) =>
   Array.from({ length: rows }, (_, e) => Array.from({ length: columns }, (_, k) => value(e, k)));
@@ -101,19 +102,48 @@ test("GDAS may keep two operations of one edge", () => {
 test("SNAS keeps the best operation of every edge, which may be none", () => {
   const edges = DISCRETIZATION_RULES.snas({ alphas: ALPHAS }, DARTS_PRIMITIVES);
   const expected = "ap,0 no,1 | s5,0 sk,1 mp,2 | d3,0 s3,1 ap,2 mp,3 | d3,0 s3,1 ap,2 d5,3 s5,4";
-  assert.deepEqual(edges, cell(expected));
+  assert.deepEqual(edges, byNode(expected));
 });
 
 test("I-DARTS keeps the strongest pairs of one softmax over the whole node", () => {
   const expected = cell("d5,1 ap,0 | s5,0 sk,1 | d3,0 s3,1 | d5,3 ap,2");
   assert.deepEqual(DISCRETIZATION_RULES["i-darts"]({ alphas: ALPHAS }, DARTS_PRIMITIVES), expected);
-  assert.deepEqual(deriveIDarts({ alphas: ALPHAS }, DARTS_PRIMITIVES, 1), cell("d5,1 | s5,0 | d3,0 | d5,3"));
+  assert.deepEqual(
+    deriveIDarts({ alphas: ALPHAS }, DARTS_PRIMITIVES, 1),
+    byNode("d5,1 | s5,0 | d3,0 | d5,3"),
+  );
+  const alphas = table(2, 3, (e, k) => [0, 5, 4][k]! - 3 * e);
+  const primitives = ["none", "sep_conv_3x3", "skip_connect"] as const;
+  // Two operations of one edge, as one softmax may rank them; a node has no more pairs than it has.
+  assert.deepEqual(deriveIDarts({ alphas }, primitives), cell("s3,0 sk,0"));
+  assert.deepEqual(deriveIDarts({ alphas }, primitives, 3), byNode("s3,0 sk,0 s3,1"));
+  assert.deepEqual(deriveIDarts({ alphas }, primitives, 9), byNode("s3,0 sk,0 s3,1 sk,1"));
+});
+
+test("DARTS' rule on one softmax of a node ranks edges by their largest alpha, and keeps one operation of each", () => {
+  const rule = DISCRETIZATION_RULES["darts-by-node"];
+  // Of edge 0 the softmax is level, so DARTS prefers the two others; its alphas are the largest of the node.
+  const alphas = [
+    [0, 0, 0],
+    [0, 0, 0],
+    [4, 4, 4],
+    [0, 3, 0],
+    [0, 2, 0],
+  ];
+  const primitives = ["none", "sep_conv_3x3", "skip_connect"] as const;
+  assert.deepEqual(DISCRETIZATION_RULES.darts({ alphas }, primitives).slice(2), cell("s3,1 s3,2"));
+  assert.deepEqual(rule({ alphas }, primitives).slice(2), cell("s3,0 s3,1"));
+  assert.deepEqual(
+    rule({ alphas: ZEROS }, DARTS_PRIMITIVES),
+    cell("mp,0 mp,1 | mp,0 mp,1 | mp,0 mp,1 | mp,0 mp,1"),
+  );
 });
 
 test("the third places behind GDAS's choice are the known ones", () => {
   // Ranked by each edge's softmax; deriveIDarts ranks whatever it is given.
   const edges = deriveIDarts({ alphas: softmaxRows(ALPHAS) }, DARTS_PRIMITIVES, 3);
-  assert.deepEqual([edges[2], edges[5], edges[8], edges[11]], cell("mp,0 mp,2 sk,2 s5,4"));
+  const third = edgesByNode(edges).map((node) => node[2]);
+  assert.deepEqual(third, cell("mp,0 mp,2 sk,2 s5,4"));
 });
 
 test("SGAS scores its edges and decides the known one first", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { cellDot, drawCellSvg, drawCellText, opColour } from "../../src/genotype/draw.ts";
+import { edgesOfCell } from "../../src/genotype/genotype.ts";
 import { findGenotype, PUBLISHED_GENOTYPES } from "../../src/genotype/published.ts";
 import { PRIMITIVES } from "../../src/space/primitives.ts";
 
@@ -52,7 +53,7 @@ test("a title may hold any character", async () => {
 
 test("every published cell can be drawn", async () => {
   for (const { name, genotype } of PUBLISHED_GENOTYPES) {
-    const arrows = genotype.reduce.length + genotype.reduceConcat.length;
+    const arrows = edgesOfCell(genotype.reduce).length + genotype.reduceConcat.length;
     const svg = await drawCellSvg(genotype.reduce, genotype.reduceConcat, name);
     assert.equal(svg.match(/class="edge"/g)?.length, arrows, name);
   }

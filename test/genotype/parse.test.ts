@@ -22,9 +22,15 @@ const REDUCE = "reduce=[('max_pool_3x3', 0), ('max_pool_3x3', 1)]";
 const SMALL_TEXT = `Genotype(${EDGES}, normal_concat=range(2, 4), ${REDUCE}, reduce_concat=[2])`;
 
 const genotypes = fc
-  .record({ seed: fc.nat(), nodes: fc.integer({ min: 1, max: 8 }), normal: fc.nat(), reduce: fc.nat() })
-  .map(({ seed, nodes, normal, reduce }) => {
-    const genotype = randomGenotype(createGenerator(seed), { nodes, primitives: PRIMITIVES });
+  .record({
+    seed: fc.nat(),
+    nodes: fc.integer({ min: 1, max: 8 }),
+    kept: fc.oneof(fc.constant("every" as const), fc.integer({ min: 1, max: 12 })),
+    normal: fc.nat(),
+    reduce: fc.nat(),
+  })
+  .map(({ seed, nodes, kept, normal, reduce }) => {
+    const genotype = randomGenotype(createGenerator(seed), { nodes, primitives: PRIMITIVES, kept });
     // Bits choose which nodes are concatenated; at least the last one is.
     const pick = (states: readonly number[], bits: number) => {
       const some = states.filter((_, i) => (bits >> i) & 1);

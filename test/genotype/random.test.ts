@@ -2,11 +2,12 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { UserError } from "../../src/errors.ts";
-import { edgesByNode } from "../../src/genotype/genotype.ts";
+import { edgesByNode, edgesOfCell } from "../../src/genotype/genotype.ts";
 import { checkGenotype } from "../../src/genotype/parse.ts";
 import { countCells, randomGenotype } from "../../src/genotype/random.ts";
 import { createGenerator } from "../../src/random/generator.ts";
 import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
+import { cell } from "./shorthand.ts";
 
 const SPACE = { nodes: 4, primitives: DARTS_PRIMITIVES };
 
@@ -17,11 +18,36 @@ test("random genotypes are valid, without none and with two different predecesso
       assert.deepEqual(checkGenotype(genotype), genotype);
       for (const edges of [genotype.normal, genotype.reduce]) {
         assert.equal(edges.length, 2 * nodes);
-        assert.ok(edges.every(([op]) => op !== "none"));
-        for (const [[, first], [, second]] of edgesByNode(edges)) assert.ok(first < second);
+        assert.ok(edgesOfCell(edges).every(([op]) => op !== "none"));
+        for (const [first, second] of edgesByNode(edges)) assert.ok(first![1] < second![1]);
       }
     }),
   );
+});
+
+test("random genotypes keep as many edges as they are told to, no pair twice, predecessors as evenly as can be", () => {
+  const primitives = ["none", "skip_connect", "sep_conv_3x3", "max_pool_3x3"] as const;
+  const kept = fc.oneof(fc.constant("every" as const), fc.integer({ min: 1, max: 16 }));
+  fc.assert(
+    fc.property(fc.nat(), kept, (seed, count) => {
+      const genotype = randomGenotype(createGenerator(seed), { nodes: 4, primitives, kept: count });
+      assert.deepEqual(checkGenotype(genotype), genotype);
+      for (const [node, edges] of edgesByNode(genotype.normal).entries()) {
+        const states = node + 2;
+        assert.equal(edges.length, count === "every" ? states : Math.min(count, 3 * states));
+        assert.equal(new Set(edges.map(String)).size, edges.length);
+        const times = Array.from({ length: states }, (_, from) => edges.filter(([, p]) => p === from).length);
+        assert.ok(Math.max(...times) - Math.min(...times) <= 1);
+        assert.ok(edges.every(([op]) => op !== "none"));
+      }
+    }),
+  );
+});
+
+test("a seed draws the same two edges a node as ever", () => {
+  // What runs that are finished drew as their random cells.
+  const drawn = "sk,0 mp,1 | d5,1 ap,2 | sk,0 mp,3 | ap,3 d5,4";
+  assert.deepEqual(randomGenotype(createGenerator(2), SPACE).normal, cell(drawn));
 });
 
 test("the same seed draws the same genotype and another seed another one", () => {
@@ -36,7 +62,7 @@ test("predecessors and operations are drawn uniformly", () => {
   const pairs = new Map<string, number>();
   const ops = new Map<string, number>();
   for (let i = 0; i < draws; i++) {
-    const [, , [first, second]] = edgesByNode(randomGenotype(generator, SPACE).normal);
+    const [first, second] = edgesByNode(randomGenotype(generator, SPACE).normal)[2]!;
     const pair = `${first![1]},${second![1]}`;
     pairs.set(pair, (pairs.get(pair) ?? 0) + 1);
     ops.set(first![0], (ops.get(first![0]) ?? 0) + 1);

@@ -1,7 +1,8 @@
 // Derived cells and networks of the published genotypes on the kernels, against the composite ones in float64.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Genotype } from "../../src/genotype/genotype.ts";
+import { FIXED_REDUCTION } from "../../src/genotype/fixed-reduction.ts";
+import { edgesOfCell, type Genotype } from "../../src/genotype/genotype.ts";
 import { findGenotype, PUBLISHED_GENOTYPES } from "../../src/genotype/published.ts";
 import type { Module } from "../../src/nn/module.ts";
 import type { DropPath } from "../../src/space/drop-path.ts";
@@ -10,12 +11,40 @@ import { Network, NetworkCell } from "../../src/space/network.ts";
 import { noGrad } from "../../src/tensor/autograd.ts";
 import { seed } from "../../src/tensor/runtime.ts";
 import { cat, Parameter, randn, type Tensor, tensor } from "../../src/tensor/tensor.ts";
+import { byNode } from "../genotype/shorthand.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { leakFree } from "../support/leak-free.ts";
 import { withGradients } from "./composite.ts";
 import { assertSameResults, type Result } from "./results.ts";
 
 const CHANNELS = 6;
+
+/** Published cells, and cells whose nodes have other than two edges. */
+const CELLS: readonly { readonly name: string; readonly genotype: Genotype }[] = [
+  ...PUBLISHED_GENOTYPES,
+  {
+    name: "several operations of one state",
+    genotype: {
+      normal: byNode("s3,0 sk,0 mp,0 d5,1 s3,1 | s5,2 | ap,0 ap,0 d3,2 sk,3"),
+      normalConcat: [2, 3, 4],
+      reduce: byNode("sk,0 | s3,0 sk,0 mp,0 s5,0 | d3,2 d5,2 sk,1 mp,3"),
+      reduceConcat: [3, 4],
+    },
+  },
+  {
+    name: "every edge, some of none",
+    genotype: {
+      normal: byNode("no,0 s3,1 | no,0 no,1 no,2 | sk,0 mp,1 d3,2 no,3"),
+      normalConcat: [2, 3, 4],
+      reduce: byNode("no,0 no,1 | sk,0 no,1 s5,2 | d5,0 no,1 no,2 ap,3"),
+      reduceConcat: [2, 3, 4],
+    },
+  },
+];
+
+/** GDAS' fixed reduction cell has nothing that the kernels compute, and groups that divide its channels. */
+const isFixed = ({ reduce }: Genotype) => reduce === FIXED_REDUCTION.reduce;
+const kernelsFor = (genotype: Genotype): Kernels => (isFixed(genotype) ? "auto" : "fused");
 const IMAGES = 3;
 
 /** Drop-path whose masks depend on their number only. */
@@ -33,7 +62,8 @@ function fixedMasks(): DropPath & { used: number } {
 }
 
 function createCell(genotype: Genotype, reduction: boolean, kernels: Kernels): NetworkCell {
-  const place = { channels: CHANNELS, inputs: [4, 8] as const, reduction, afterReduction: false };
+  const channels = isFixed(genotype) ? 8 : CHANNELS;
+  const place = { channels, inputs: [4, 8] as const, reduction, afterReduction: false };
   return new NetworkCell(genotype, place, { kernels });
 }
 
@@ -60,13 +90,13 @@ function copyWide(from: Module, to: Module): void {
   to.to({ dtype: "float64" });
 }
 
-for (const { name, genotype } of PUBLISHED_GENOTYPES) {
+for (const { name, genotype } of CELLS) {
   test(
     `${name}: both cells are the composite ones in float64, with drop-path`,
     leakFree(() => {
       for (const reduction of [false, true]) {
         seed(4);
-        using fused = createCell(genotype, reduction, "fused");
+        using fused = createCell(genotype, reduction, kernelsFor(genotype));
         using wide = createCell(genotype, reduction, "composite");
         copyWide(fused, wide);
         const made: Parameter[] = [];
@@ -93,12 +123,12 @@ function createNetwork(genotype: Genotype, kernels: Kernels, auxiliary: boolean)
   });
 }
 
-for (const { name, genotype } of PUBLISHED_GENOTYPES) {
+for (const { name, genotype } of CELLS) {
   test(
     `${name}: the logits of a small network are the composite one's in float64, in training and after it`,
     leakFree(() => {
       seed(5);
-      using fused = createNetwork(genotype, "fused", true);
+      using fused = createNetwork(genotype, kernelsFor(genotype), true);
       using wide = createNetwork(genotype, "composite", true);
       copyWide(fused, wide);
       const images = randn([IMAGES, 3, 16, 16]);
@@ -150,11 +180,18 @@ const PLAIN: Genotype = {
   reduceConcat: [3, 2],
 };
 /** The same with an operation that the kernels lack, whose cells take their inputs preprocessed. */
-const MIXED: Genotype = { ...PLAIN, normal: [["conv_7x1_1x7", 0], ...PLAIN.normal.slice(1)] };
+const MIXED: Genotype = { ...PLAIN, normal: [["conv_7x1_1x7", 0], ...edgesOfCell(PLAIN.normal).slice(1)] };
+/** The same with other than two edges a node: several operations of one state, one alone, none. */
+const WIDE: Genotype = {
+  ...PLAIN,
+  normal: byNode("s3,0 sk,0 d5,0 s5,1 | d3,2"),
+  reduce: byNode("sk,0 no,1 | s3,1 d5,1 sk,2"),
+};
 
 for (const [what, genotype, stem, size] of [
   ["a network", PLAIN, "cifar", 8],
   ["a network of which libtorch computes an operation", MIXED, "cifar", 8],
+  ["a network of nodes with more edges and with one", WIDE, "cifar", 16],
   ["a network with ImageNet's stem", PLAIN, "imagenet", 64],
 ] as const) {
   test(

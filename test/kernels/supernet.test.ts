@@ -7,7 +7,7 @@ import { EdgeModule, MixedOp } from "../../src/space/mixed-op.ts";
 import { OPERATIONS } from "../../src/space/operations.ts";
 import { PartialMixedOp, partialEdges } from "../../src/space/partial-channels.ts";
 import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
-import { type Mixture, Supernet, type SupernetOptions } from "../../src/space/supernet.ts";
+import { type Mixture, Supernet, type SupernetCell, type SupernetOptions } from "../../src/space/supernet.ts";
 import { noGrad } from "../../src/tensor/autograd.ts";
 import { seed, setThreads } from "../../src/tensor/runtime.ts";
 import { Parameter, randn, type Tensor } from "../../src/tensor/tensor.ts";
@@ -40,7 +40,7 @@ function pass(net: Supernet, size: readonly [number, number], images = 4): Resul
   const make = (shape: readonly number[]) => new Parameter(randn(shape).to({ dtype }));
   const alphas = [0, 1].map(() => make([(nodes * (nodes + 3)) / 2, primitives.length]));
   const x = make([images, imageChannels, ...size]);
-  const partial = net.cells[0]._ops[0] instanceof PartialMixedOp;
+  const partial = (net.cells[0] as SupernetCell)._ops[0] instanceof PartialMixedOp;
   const betas = partial ? [0, 1].map(() => make([(nodes * (nodes + 3)) / 2])) : [];
   const mixture: Mixture = {
     normal: { operations: alphas[0].softmax(1), edges: betas[0] },

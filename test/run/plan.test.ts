@@ -3,6 +3,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type MemoryCase, measure } from "../../bench/memory.ts";
 import { UserError } from "../../src/errors.ts";
+import { FIXED_REDUCTION } from "../../src/genotype/fixed-reduction.ts";
+import { edgesByNode } from "../../src/genotype/genotype.ts";
 import { findGenotype } from "../../src/genotype/published.ts";
 import { randomGenotype } from "../../src/genotype/random.ts";
 import { createGenerator } from "../../src/random/generator.ts";
@@ -212,10 +214,15 @@ test("the limit is the configured one, else what is free", () => {
 });
 
 test("the largest cell of a space has its heaviest operation on every edge", () => {
-  const { normal, reduceConcat } = largestGenotype({
-    nodes: 2,
-    primitives: ["none", "skip_connect", "dil_conv_3x3", "sep_conv_3x3"],
-  });
+  const largest = (settings: Readonly<Record<string, unknown>>) =>
+    largestGenotype(
+      toyConfig({
+        "space.nodes": 2,
+        "space.primitives": ["none", "skip_connect", "dil_conv_3x3", "sep_conv_3x3"],
+        ...settings,
+      }),
+    );
+  const { normal, reduceConcat } = largest({});
   assert.deepEqual(normal, [
     ["sep_conv_3x3", 0],
     ["sep_conv_3x3", 1],
@@ -223,6 +230,34 @@ test("the largest cell of a space has its heaviest operation on every edge", () 
     ["sep_conv_3x3", 1],
   ]);
   assert.deepEqual(reduceConcat, [2, 3]);
+
+  const pairs = largest({ "search.method": "i-darts", "search.options.pairs": 4 });
+  assert.deepEqual(pairs.normal, [
+    [
+      ["sep_conv_3x3", 0],
+      ["sep_conv_3x3", 1],
+      ["dil_conv_3x3", 0],
+      ["dil_conv_3x3", 1],
+    ],
+    [
+      ["sep_conv_3x3", 0],
+      ["sep_conv_3x3", 1],
+      ["sep_conv_3x3", 2],
+      ["dil_conv_3x3", 0],
+    ],
+  ]);
+  const every = largest({ "search.method": "snas", "search.options.keep": "every-edge" });
+  assert.deepEqual(
+    edgesByNode(every.reduce).map((edges) => edges.map(([op, from]) => `${op} ${from}`)),
+    [2, 3].map((count) => Array.from({ length: count }, (_, from) => `sep_conv_3x3 ${from}`)),
+  );
+  const fixed = largest({
+    "search.method": "gdas",
+    "search.channels": 4,
+    "train.channels": 4,
+    "search.options.fixedReduction": true,
+  });
+  assert.deepEqual(fixed, { ...largest({}), ...FIXED_REDUCTION });
 });
 
 test("the pace is told once, after the first steps, by their median", () => {

@@ -286,7 +286,7 @@ test(
       return createMethod("darts", {}, context);
     });
     const method = createMethod("mine-too", { temperature: 3 }, CONTEXT);
-    assert.deepEqual(given, { temperature: 3, temperatureMin: 0.1 });
+    assert.deepEqual(given, { temperature: 3, temperatureMin: 0.1, fixedReduction: false });
     for (const alpha of method.alphas.values()) alpha.dispose();
     assert.throws(() => createMethod("gdass", {}, CONTEXT), /did you mean 'gdas'/);
   }),

@@ -26,6 +26,7 @@ interface Settings extends SupernetOptions {
   epochs: number;
   share: number;
   partialChannels: number;
+  fixedChannels: number;
   learningRate: number;
   momentum: number;
   weightDecay: number;
@@ -64,6 +65,9 @@ function scripted(numbers: readonly number[]): Generator & { readonly drawn: num
 
 interface Case {
   readonly method: string;
+  /** Where it is not the method's own form: in the fixture's names, and where the weights start. */
+  readonly form?: string;
+  readonly start?: string;
   readonly order: Order;
   readonly options?: Readonly<Record<string, unknown>>;
   readonly channels?: number;
@@ -74,18 +78,35 @@ const { gdas, snas, sdarts, attackSteps } = settings;
 const partial = { options: { partialChannels: settings.share }, channels: settings.partialChannels };
 const clipped = { options: snas, archGradClip: settings.snasArchGradClip };
 const CASES: readonly Case[] = [
+  { method: "i-darts", order: "first" },
+  { method: "i-darts", order: "second" },
+  { method: "darts", form: "i-darts", order: "second", options: { softmax: "node" } },
   { method: "pc-darts", order: "first", ...partial },
   { method: "pc-darts", order: "second", ...partial },
   { method: "gdas", order: "first", options: gdas },
+  {
+    method: "gdas",
+    form: "gdas-fixed",
+    start: "fixed",
+    order: "first",
+    options: { ...gdas, fixedReduction: true },
+    channels: settings.fixedChannels,
+  },
   { method: "snas", order: "joint", ...clipped },
   { method: "snas", order: "second", ...clipped },
   { method: "sdarts-rs", order: "first", options: sdarts },
   { method: "sdarts-adv", order: "first", options: { ...sdarts, attackSteps } },
+  {
+    method: "sdarts-adv",
+    form: "sdarts-adv-node",
+    order: "first",
+    options: { ...sdarts, attackSteps, softmax: "node" },
+  },
 ];
 
 function begin(
   name: string,
-  { method: methodName, order, options = {}, channels = 2, archGradClip = 0 }: Case,
+  { method: methodName, order, options = {}, channels = 2, start = String(channels), archGradClip = 0 }: Case,
 ) {
   const random = scripted(fixture.tensor(`${name}/uniforms`).toNumbers());
   const { nodes, primitives, cells, size, epochs } = settings;
@@ -99,10 +120,15 @@ function begin(
     exchange(alpha, fixture.tensor(`${name}/start/${key}`)); // float64, as all here
     alpha.setRequiresGrad();
   }
-  const supernet = new Supernet({ ...settings, channels, createEdge: method.createEdge }).to({
+  const supernet = new Supernet({
+    ...settings,
+    channels,
+    createEdge: method.createEdge,
+    fixedReduction: method.fixedReduction,
+  }).to({
     dtype: "float64",
   });
-  supernet.loadStateDict(fixture.under(`weights-${channels}`));
+  supernet.loadStateDict(fixture.under(`weights-${start}`));
   const weightOptimizer = new SGD(supernet.parameters(), settings);
   const archOptimizer = new Adam([...method.alphas.values()], {
     learningRate: settings.archLearningRate,
@@ -141,9 +167,10 @@ function batch(name: string): TensorBatch {
 }
 
 for (const given of CASES) {
-  const name = `${given.method}-${given.order}`;
+  const { method: methodName, form = methodName } = given;
+  const name = `${form}-${given.order}`;
   test(
-    `${settings.steps} steps of ${given.method}, order "${given.order}", are PyTorch's`,
+    `${settings.steps} steps of ${methodName}${form === methodName ? "" : ` as ${form}`}, order "${given.order}", are PyTorch's`,
     leakFree(() => {
       using search = begin(name, given);
       const { method, supernet, random } = search;

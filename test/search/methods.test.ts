@@ -1,13 +1,22 @@
 // The contract that every search method keeps, for every order of steps that it defines, on the fused kernels where
-// they cover its cells and on libtorch's operators: a new method needs no new test.
+// they cover its cells and on libtorch's operators, and every form that its options give it: a new method needs no new
+// test, a new form one line.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import {
+  type CellEdges,
+  type Edge,
+  edgesByNode,
+  edgesOfCell,
+  type Genotype,
+  keptBy,
+} from "../../src/genotype/genotype.ts";
 import { checkGenotype } from "../../src/genotype/parse.ts";
 import type { MethodDeclaration, Order } from "../../src/methods/declaration.ts";
-import { declaredMethods } from "../../src/methods/table.ts";
+import { declaredMethods, derivedCells } from "../../src/methods/table.ts";
 import type { SGD } from "../../src/optim/sgd.ts";
 import { loadCheckpoint, saveCheckpoint } from "../../src/run/checkpoint.ts";
 import { Search } from "../../src/search/search.ts";
@@ -22,20 +31,57 @@ import { fingerprint, fingerprintOf, toyConfig, toyDataset } from "../support/to
 const BILEVEL = ["first", "second"];
 /** Methods whose passes mix by samples. */
 const SAMPLED = ["gdas", "snas"];
+/** Methods that spread a node's weight over all of its pairs: their last cell, and so all they learn, is the fainter. */
+const isFaint = ({ method, settings }: Subject) =>
+  method === "i-darts" || settings["search.options.softmax"] === "node";
+/** Forms of the methods that options choose. */
+const FORMS: readonly (readonly [method: string, options: Readonly<Record<string, unknown>>])[] = [
+  ["i-darts", { pairs: 3 }],
+  ["darts", { softmax: "node" }],
+  ["pc-darts", { softmax: "node", edgeNormalization: false }],
+  ["gdas", { fixedReduction: true }],
+  ["snas", { keep: "every-edge" }],
+  ["sdarts-rs", { softmax: "node" }],
+  ["sdarts-adv", { softmax: "node" }],
+];
 /** Methods that may leave an edge without an operation. */
 const MAY_KEEP_NONE = ["snas"];
 /** What a method needs beside the settings of the toy: PC-DARTS, channels that its share divides. */
 const NEEDS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "pc-darts": { "search.channels": 4, "search.options.partialChannels": 2 },
+  // Of its fixed reduction cell the channels are a multiple of eight.
+  gdas: { "search.channels": 4, "train.channels": 4 },
 };
 const dataset = toyDataset();
 const folder = mkdtempSync(join(tmpdir(), "darts-methods-"));
 after(() => rmSync(folder, { recursive: true }));
 
-for (const { name: method, orders } of declaredMethods()) {
-  for (const order of orders)
-    for (const kernels of ["auto", "composite"]) keepsContract(method, order, kernels);
+/** A method in one of its forms. */
+interface Subject {
+  readonly title: string;
+  readonly method: string;
+  readonly orders: readonly Order[];
+  readonly settings: Readonly<Record<string, unknown>>;
 }
+
+const methods: readonly Subject[] = declaredMethods().map(({ name, orders }) => ({
+  title: name,
+  method: name,
+  orders,
+  settings: { "search.method": name, ...NEEDS[name] },
+}));
+const forms: readonly Subject[] = FORMS.map(([name, options]) => {
+  const { orders, settings } = methods.find(({ method }) => method === name)!;
+  const own = Object.entries(options).map(([key, value]) => [`search.options.${key}`, value]);
+  const title = `${name} with ${JSON.stringify(options)}`;
+  return { title, method: name, orders, settings: { ...settings, ...Object.fromEntries(own) } };
+});
+
+for (const subject of methods) {
+  for (const order of subject.orders)
+    for (const kernels of ["auto", "composite"]) keepsContract(subject, order, kernels);
+}
+for (const subject of forms) for (const order of subject.orders) keepsContract(subject, order, "auto");
 
 for (const { name, orders, refusals = {} } of declaredMethods() as readonly MethodDeclaration[]) {
   test(`${name}: an order that it does not define is refused with the reason and with those that it has`, () => {
@@ -53,17 +99,17 @@ for (const { name, orders, refusals = {} } of declaredMethods() as readonly Meth
 }
 
 /** A search on the toy, in a method's own way. */
-function begin(method: string, settings: Readonly<Record<string, unknown>>): Search {
-  return new Search(toyConfig({ "search.method": method, ...NEEDS[method], ...settings }), dataset);
+function begin(subject: Subject, settings: Readonly<Record<string, unknown>>): Search {
+  return new Search(toyConfig({ ...subject.settings, ...settings }), dataset);
 }
 
-for (const { name, orders } of declaredMethods()) {
+for (const subject of [...methods, ...forms]) {
   test(
-    `${name}: fused and composite kernels make the same steps`,
+    `${subject.title}: fused and composite kernels make the same steps`,
     counted(() => {
-      for (const order of orders) {
+      for (const order of subject.orders) {
         const [auto, composite] = ["auto", "composite"].map((kernels) => {
-          using search = begin(name, { kernels, "search.order": order });
+          using search = begin(subject, { kernels, "search.order": order });
           const losses = [search.runStep(), search.runStep()].map(({ trainLoss }) => trainLoss);
           const { normal, reduce } = search.method.alphaRows();
           return { losses, alphas: [...normal, ...reduce].flat() };
@@ -80,11 +126,13 @@ for (const { name, orders } of declaredMethods()) {
   );
 }
 
-function keepsContract(method: string, order: Order, kernels: string): void {
+function keepsContract(subject: Subject, order: Order, kernels: string): void {
+  const { title, method } = subject;
+  const { kept, fixed } = derivedCells(toyConfig(subject.settings).search);
   const start = (settings: Readonly<Record<string, unknown>> = {}) =>
-    begin(method, { "search.order": order, kernels, ...settings });
+    begin(subject, { "search.order": order, kernels, ...settings });
   const contract = (sentence: string, body: () => void) =>
-    test(`${method}, ${order}, ${kernels}: ${sentence}`, counted(body));
+    test(`${title}, ${order}, ${kernels}: ${sentence}`, counted(body));
 
   contract("every alpha moves by its gradient, and the derived genotype is valid", () => {
     using search = start({ "search.archWeightDecay": 0 });
@@ -93,7 +141,7 @@ function keepsContract(method: string, order: Order, kernels: string): void {
     for (const [i, [name, alpha]] of [...search.method.alphas].entries())
       for (const [k, value] of alpha.toNumbers().entries()) assert.notEqual(value, before[i]![k], name);
     const { normal, reduce } = search.method.alphaRows();
-    assert.deepEqual([normal.length, reduce.length, normal[0]!.length], [5, 5, 8]);
+    assert.deepEqual([normal.length, reduce.length, normal[0]!.length], [5, fixed ? 0 : 5, 8]);
     const hasBetas = [...search.method.alphas.keys()].some((name) => name.startsWith("betas"));
     assert.equal(
       search.method.edgeLogits !== undefined,
@@ -102,8 +150,12 @@ function keepsContract(method: string, order: Order, kernels: string): void {
     );
     const genotype = search.method.derive();
     assert.deepEqual(checkGenotype(genotype), genotype);
-    assert.equal([...genotype.normal, ...genotype.reduce].length, 8, "two edges for each of two nodes");
-    const none = [...genotype.normal, ...genotype.reduce].filter(([op]) => op === "none");
+    const edges = [0, 1].map((node) => keptBy(node, kept, 7));
+    const counts = (cell: CellEdges) => edgesByNode(cell).map((node) => node.length);
+    assert.deepEqual(counts(genotype.normal), edges);
+    assert.deepEqual(genotype.reduce, fixed?.reduce ?? genotype.reduce);
+    assert.deepEqual(counts(genotype.reduce), fixed ? [1, 1, 1, 1] : edges);
+    const none = edgesOf(genotype).filter(([op]) => op === "none");
     assert.ok(none.length === 0 || MAY_KEEP_NONE.includes(method));
   });
 
@@ -120,13 +172,13 @@ function keepsContract(method: string, order: Order, kernels: string): void {
         alpha.copy_(values);
       }
     });
-    const { normal, reduce } = search.method.derive();
-    const kept = [...normal, ...reduce].filter(([op]) => op === "none").length;
-    assert.equal(kept, MAY_KEEP_NONE.includes(method) ? 8 : 0);
+    const edges = edgesOf(search.method.derive());
+    const none = edges.filter(([op]) => op === "none").length;
+    assert.equal(none, MAY_KEEP_NONE.includes(method) ? edges.length : 0);
   });
 
   contract("a checkpoint taken within an epoch is continued to the very same bytes", () => {
-    const path = join(folder, `${method}-${order}-${kernels}.safetensors`);
+    const path = join(folder, `${title.replaceAll(/\W+/g, "-")}-${order}-${kernels}.safetensors`);
     using search = start();
     search.runStep();
     search.runStep();
@@ -166,13 +218,13 @@ function keepsContract(method: string, order: Order, kernels: string): void {
   if (kernels === "composite") return;
 
   contract("the loss of the weights falls on images that can be told apart", () => {
-    const sampled = SAMPLED.includes(method);
+    const slow = SAMPLED.includes(method) || isFaint(subject);
     // Of a sampled method each step trains another network: it needs more of them, and means over more of them.
-    const epochs = sampled ? 60 : 12;
+    const epochs = slow ? 60 : 12;
     using search = start({
       "search.batchSize": 16,
       "search.epochs": Math.round((5 / 3) * epochs),
-      "search.learningRate": sampled ? 0.05 : 0.025,
+      "search.learningRate": slow ? 0.05 : 0.025,
       "data.cropPadding": 0,
     });
     const losses: number[] = [];
@@ -183,7 +235,7 @@ function keepsContract(method: string, order: Order, kernels: string): void {
     const mean = (values: readonly number[]) => values.reduce((a, b) => a + b) / values.length;
     const quarter = epochs / 4;
     const [first, last] = [mean(losses.slice(0, quarter)), mean(losses.slice(-quarter))];
-    assert.ok(last < (sampled ? 0.9 : 0.8) * first, `the loss went from ${first} to ${last}`);
+    assert.ok(last < (slow ? 0.9 : 0.8) * first, `the loss went from ${first} to ${last}`);
   });
 
   contract("archFromEpoch leaves the alphas alone before that epoch and moves them from it on", () => {
@@ -263,6 +315,11 @@ function keepsContract(method: string, order: Order, kernels: string): void {
       assert.notEqual(search.validate()!.loss, first.loss);
     },
   );
+}
+
+/** The edges of both cells. */
+function edgesOf({ normal, reduce }: Genotype): readonly Edge[] {
+  return [normal, reduce].flatMap(edgesOfCell);
 }
 
 /** The rest of this epoch and half of the next: every loss on the way, and the bytes at its end. */

@@ -56,6 +56,7 @@ const counts: [string, NetworkOptions, body: number, withAux: number][] = [
   ["DARTS_V1 on CIFAR-10", { ...CIFAR, genotype: findGenotype("DARTS_V1") }, 3_169_414, 3_645_840],
   ["PDARTS on CIFAR-10", { ...CIFAR, genotype: findGenotype("PDARTS") }, 3_433_798, 3_910_224],
   ["NASNet on CIFAR-10", { ...CIFAR, genotype: findGenotype("NASNet") }, 3_830_950, 4_288_944],
+  ["GDAS_F1 on CIFAR-10", { ...CIFAR, genotype: findGenotype("GDAS_F1") }, 2_543_014, 3_019_440],
 ];
 for (const [name, options, body, withAux] of counts) {
   test(

@@ -18,6 +18,11 @@ const { channels, preprocessChannelsIn } = fixture.json<Record<string, number>>(
 const TOLERANCE = 1e-9;
 const STRIDES = [1, 2];
 
+/** Channels in the fixtures: the grouped convolution needs more than the others. */
+function channelsOf(primitive: Primitive): number {
+  return primitive === "group_conv_3x1_1x3" ? 8 : channels!;
+}
+
 /** The layer that a case of the fixtures is about, by the case's name. */
 function build(name: string): Layer {
   const [kind, place, variant] = name.split("/") as [string, string, string];
@@ -27,7 +32,7 @@ function build(name: string): Layer {
   const [primitive, withNorm] = kind.split("+") as [Primitive, string?];
   const stride = Number(place.slice(1));
   if (withNorm) return supernetOperation(primitive, channels!, stride);
-  return operationBuilder(primitive)(channels!, stride, variant === "affine");
+  return operationBuilder(primitive)(channelsOf(primitive), stride, variant === "affine");
 }
 
 const cases = [
@@ -78,16 +83,17 @@ for (const primitive of PRIMITIVES) {
     `${primitive} keeps the channels and halves odd and even sizes with rounding up`,
     leakFree(() => {
       for (const stride of STRIDES) {
-        using layer = OPERATIONS[primitive](channels!, stride, true);
+        const count = channelsOf(primitive);
+        using layer = OPERATIONS[primitive](count, stride, true);
         for (const [height, width] of [
           [8, 8],
           [7, 7],
           [5, 8],
           [8, 5],
         ] as const) {
-          const expected = [2, channels, Math.ceil(height / stride), Math.ceil(width / stride)];
+          const expected = [2, count, Math.ceil(height / stride), Math.ceil(width / stride)];
           assert.deepEqual(
-            layer.forward(randn([2, channels!, height, width])).shape,
+            layer.forward(randn([2, count, height, width])).shape,
             expected,
             `stride ${stride}`,
           );
@@ -100,8 +106,8 @@ for (const primitive of PRIMITIVES) {
     `${primitive} has scale and shift in its normalisation only when affine`,
     leakFree(() => {
       for (const stride of STRIDES) {
-        using affine = OPERATIONS[primitive](channels!, stride, true);
-        using plain = OPERATIONS[primitive](channels!, stride, false);
+        using affine = OPERATIONS[primitive](channelsOf(primitive), stride, true);
+        using plain = OPERATIONS[primitive](channelsOf(primitive), stride, false);
         const vectors = (layer: Layer) => layer.parameters().filter(({ shape }) => shape.length === 1).length;
         const norms = plain.buffers().length / 3;
         assert.deepEqual([vectors(plain), vectors(affine)], [0, 2 * norms]);
@@ -113,7 +119,7 @@ for (const primitive of PRIMITIVES) {
     `${primitive} normalises its output in the supernet, unless it computes nothing`,
     leakFree(() => {
       for (const stride of STRIDES) {
-        using layer = supernetOperation(primitive, channels!, stride);
+        using layer = supernetOperation(primitive, channelsOf(primitive), stride);
         const silent = primitive === "none" || (primitive === "skip_connect" && stride === 1);
         assert.equal(layer.buffers().length > 0, !silent);
         assert.ok(
@@ -137,6 +143,14 @@ test(
     assert.notEqual(second[0], 0);
   }),
 );
+
+test("a grouped convolution of channels that its groups do not divide is refused", () => {
+  assert.throws(() => OPERATIONS.group_conv_3x1_1x3(12, 2, true), {
+    name: "UserError",
+    message:
+      /got 12 channels, expected a multiple of its 8 groups\. .* train\.channels to a multiple of 4\.$/,
+  });
+});
 
 test("a factorized reduction to an odd number of channels is refused", () => {
   assert.throws(() => new FactorizedReduce(2, 3, false), /even number of channels, got 3/);

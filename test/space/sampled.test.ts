@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { crossEntropy } from "../../src/nn/loss.ts";
 import { concreteSample, straightThrough } from "../../src/search/concrete.ts";
 import type { Kernels } from "../../src/space/fused-cell.ts";
-import { Supernet, type SupernetOptions } from "../../src/space/supernet.ts";
+import { Supernet, type SupernetCell, type SupernetOptions } from "../../src/space/supernet.ts";
 import { aten } from "../../src/tensor/aten.ts";
 import { grad } from "../../src/tensor/autograd.ts";
 import { type DType, Parameter } from "../../src/tensor/tensor.ts";
@@ -51,7 +51,7 @@ for (const [kernels, dtype, tolerance] of [
       const expected = fixture.under("grads");
       assertAllClose(byName, expected, tolerance, "gradient of");
       for (const name of all) assert.equal(byName.get(name) !== undefined, expected.has(name), name);
-      for (const [c, cell] of net.cells.entries()) {
+      for (const [c, cell] of (net.cells as readonly SupernetCell[]).entries()) {
         for (const [e, edge] of cell._ops.entries()) {
           for (const [name, buffer] of edge.namedBuffers()) {
             if (!name.endsWith("num_batches_tracked")) continue;

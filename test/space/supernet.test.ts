@@ -5,7 +5,7 @@ import { countSupernet } from "../../src/genotype/counts.ts";
 import { crossEntropy } from "../../src/nn/loss.ts";
 import { MixedOp } from "../../src/space/mixed-op.ts";
 import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
-import { type Mixture, Supernet, type SupernetOptions } from "../../src/space/supernet.ts";
+import { type Mixture, Supernet, type SupernetCell, type SupernetOptions } from "../../src/space/supernet.ts";
 import { grad, noGrad } from "../../src/tensor/autograd.ts";
 import { full, Parameter, randn, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { assertAllClose, assertClose } from "../support/assert-close.ts";
@@ -63,7 +63,7 @@ test(
     noGrad(() => {
       let [s0, s1] = [net.stem.forward(randn([2, 3, 32, 32])), undefined as Tensor | undefined];
       s1 = s0;
-      for (const cell of net.cells) {
+      for (const cell of net.cells as readonly SupernetCell[]) {
         [s0, s1] = [s1!, cell.forward(s0, s1!, cell.reduction ? mixture.reduce : mixture.normal)];
         shapes.push(`${s1.shape[1]}@${s1.shape[2]}`);
       }

@@ -1,4 +1,5 @@
 // `darts presets`: the named settings, and each as a whole configuration with its differences from the paper.
+import type { MethodSource } from "../../methods/declaration.ts";
 import type { Command } from "../command.ts";
 
 const REFERENCE = "paper";
@@ -43,13 +44,15 @@ async function print(name: string) {
   const reference = resolveConfig({ preset: REFERENCE });
   const differences = diffConfigs(config, reference);
   const yaml = formatConfig(config, { reference: { name: REFERENCE, config: reference }, notes: sources });
-  const comments = [
-    `${name}: ${description}`,
-    ...(source ? [`${source.paper} (arXiv:${source.arxiv}, ${source.code})`] : []),
-    ...notes,
-  ];
+  const comments = [`${name}: ${description}`, ...(source ? [sourceText(source)] : []), ...notes];
   return {
     json: { name, description, ...(source && { source, notes }), config, sources, differences },
     text: `${comments.map((line) => `# ${line}`).join("\n")}\n${yaml}`,
   };
+}
+
+/** The paper, with its number and its code where there are any. */
+function sourceText({ paper, arxiv, code }: MethodSource): string {
+  const places = [arxiv && `arXiv:${arxiv}`, code].filter(Boolean);
+  return places.length > 0 ? `${paper} (${places.join(", ")})` : paper;
 }
