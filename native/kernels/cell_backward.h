@@ -35,26 +35,55 @@ inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, c
   }
 }
 
+// A convolution of an edge, the `index`-th that leaves its state.
+struct Unit {
+  const Edge* edge;
+  int index, norm;
+  const Convolution& convolution() const { return edge->convolution[norm]; }
+  // What is behind its normalisation: the gradient of a node, or of the value that a second half reads.
+  const float* gradient(const Cell& cell) const {
+    return norm < kSeparables ? edge->firstGradients[norm] : cell.gradients[edge->plan->target];
+  }
+};
+
+// Those with a depthwise part from norm `begin` to `end`.
+inline int unitsOf(const Cell& cell, const Outgoing& out, int begin, int end, Unit* list) {
+  int count = 0;
+  for (int i = 0; i < out.count; i++)
+    for (int norm = begin; norm < end; norm++)
+      if (cell.edges[out.list[i]].convolution[norm].on) list[count++] = {&cell.edges[out.list[i]], i, norm};
+  return count;
+}
+
+// Where the memory lies that comes after the k-th unit's: the next one's, and after the last one the next image's.
+inline void lookAhead(const Cell& cell, const Unit* units, int count, int k, int n, Scratch& s) {
+  const Unit& next = units[k + 1 < count ? k + 1 : 0];
+  const size_t at = (k + 1 < count ? n : n + 1) * cell.imageFloats(cell.nodeSize);
+  s.next = {next.gradient(cell) + at, next.convolution().y + at};
+}
+
 inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& call) {
   const Size node = cell.nodeSize;
+  Unit units[kSeparables * kMaxEdges];
+  const int count = unitsOf(cell, out, kSep3Second, kUnits, units);
   overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
     float* g = cell.weightGradients + chunk * cell.chunkFloats;
-    for (int i = 0; i < out.count; i++) {
-      const Edge& edge = cell.edges[out.list[i]];
-      for (int q = 0; q < kSeparables; q++) {
-        const Convolution &first = edge.convolution[q], &c = edge.convolution[kSep3Second + q];
-        if (!c.on) continue;
-        const float* y = image(cell, first.y, node, n);
-        frameNormRelu(y, first.scale, first.shift, cell.blocks, node, s.z);
-        const Gradient d{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
-        float* dz = image(cell, edge.firstGradients[q], node, n);
-        withShape(kSep3Second + q, 1, [&](auto shape) {
-          unitBackward(cell, c, s.z, node, d, image(cell, c.y, node, n), g, dz, false, s, shape);
-        });
-        float* sums = cell.partial(n, kSlotsOfEdge * i + 2 * q);
-        if (edge.plan->norm[q].scale >= 0) maskFirst<true>(cell, first, y, s.z, dz, sums);
-        else maskFirst<false>(cell, first, y, s.z, dz, sums);
-      }
+    for (int k = 0; k < count; k++) {
+      const Unit& unit = units[k];
+      const Edge& edge = *unit.edge;
+      const int q = unit.norm - kSep3Second;
+      const Convolution &first = edge.convolution[q], &c = unit.convolution();
+      const float* y = image(cell, first.y, node, n);
+      frameNormRelu(y, first.scale, first.shift, cell.blocks, node, s.z);
+      const Gradient d{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
+      float* dz = image(cell, edge.firstGradients[q], node, n);
+      lookAhead(cell, units, count, k, n, s);
+      withShape(unit.norm, 1, [&](auto shape) {
+        unitBackward(cell, c, s.z, node, d, image(cell, c.y, node, n), g, dz, false, s, shape);
+      });
+      float* sums = cell.partial(n, kSlotsOfEdge * unit.index + 2 * q);
+      if (edge.plan->norm[q].scale >= 0) maskFirst<true>(cell, first, y, s.z, dz, sums);
+      else maskFirst<false>(cell, first, y, s.z, dz, sums);
     }
   });
   double *sumD = cell.sums, *centered = cell.sums + cell.channels;
@@ -84,24 +113,25 @@ inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scr
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   float* g = cell.weightGradients + chunk * cell.chunkFloats;
   frameRelu(image(cell, cell.states[out.state], size, n), cell.blocks, size, s.x);
-  bool add = false;
+  Unit units[kSep3Second * kMaxEdges];
+  const int count = unitsOf(cell, out, 0, kSep3Second, units);
+  for (int k = 0; k < count; k++) {
+    const Unit& unit = units[k];
+    const Convolution& c = unit.convolution();
+    const V path = unit.norm < kSeparables ? all(1) : cell.pathScale(*unit.edge, n);
+    lookAhead(cell, units, count, k, n, s);
+    withShape(unit.norm, out.stride, [&](auto shape) {
+      unitBackward(cell, c, s.x, size, {image(cell, unit.gradient(cell), node, n), path}, image(cell, c.y, node, n), g, s.dx,
+          k > 0, s, shape);
+    });
+  }
+  if (count == 0) std::memset(s.dx, 0, cell.imageFloats(size) * sizeof(float));
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
-    const Gradient nodeGradient{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
-    for (int u = 0; u < kSep3Second; u++) {
-      const Convolution& c = edge.convolution[u];
-      if (!c.on) continue;
-      const Gradient d = u < kSeparables ? Gradient{image(cell, edge.firstGradients[u], node, n), all(1)} : nodeGradient;
-      withShape(u, edge.plan->stride, [&](auto shape) {
-        unitBackward(cell, c, s.x, size, d, image(cell, c.y, node, n), g, s.dx, add, s, shape);
-      });
-      add = true;
-    }
     const Convolution& reduce = edge.convolution[kReduceNorm];
     if (!reduce.on) continue;
-    if (!add) std::memset(s.dx, 0, cell.imageFloats(size) * sizeof(float));
-    reduceBackward(cell, reduce, s.x, nodeGradient, image(cell, reduce.y, node, n), g, s.dx, s);
-    add = true;
+    const Gradient d{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
+    reduceBackward(cell, reduce, s.x, d, image(cell, reduce.y, node, n), g, s.dx, s);
   }
   float* gradient = image(cell, cell.gradients[out.state], size, n);
   for (int b = 0; b < cell.blocks; b++)

@@ -52,6 +52,7 @@ struct Scratch {
   PoolColumns columns;
   PoolFrames frames;
   Ahead ahead;
+  struct { const float *gradient, *y; } next{};  // backward: what the unit after this one will read
   float *nodeX, *states[kMaxStates];  // inference: a frame for nodes, and the states of one image
 };
 
@@ -104,7 +105,8 @@ struct Cell {
 };
 
 // Of a tensor of all images: the n-th image of a state, and of its other groups.
-DARTS_INLINE float* image(const Cell& cell, float* tensor, Size size, int n) { return tensor + n * cell.imageFloats(size); }
+template <class T>
+DARTS_INLINE T* image(const Cell& cell, T* tensor, Size size, int n) { return tensor + n * cell.imageFloats(size); }
 DARTS_INLINE float* others(const Cell& cell, float* tensor, Size size, int n) { return tensor + n * cell.otherFloats(size); }
 
 inline int edgesFrom(const Plan& plan, int state, int* list) {
