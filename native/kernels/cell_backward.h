@@ -151,16 +151,15 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
   float* gradient = image(cell, cell.gradients[out.state], size, n);
   const Mask present = firstLanes(s.lanes);
   for (int b = 0; b < cell.blocks; b++) {
-    for (int y = 0; y < node.height; y++) {
-      const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L,
-          inBlock = static_cast<size_t>(y) * node.width * L;
+    overNodeTiles(cell, [&](int y, int rows, int pixels, size_t inBlock) {
+      const size_t at = b * node.block() + inBlock;
       if (out.pools) {
-        poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
+        poolRows(x + b * size.block(), size, out.stride, y, rows, node.width, s.columns, s.pooledMax, s.pooledMean);
         for (int q = 0; q < 2; q++) {
           const V pb = keepWhere(present, load(cell.poolB[q] + b * L)), pk = keepWhere(present, load(cell.poolK[q] + b * L));
           const float* pooled = q == 0 ? s.pooledMax : s.pooledMean;
           float* to = (q == 0 ? s.dMax : s.dMean) + inBlock;
-          for (int i = 0; i < node.width; i++) store(to + i * L, fma(load(pooled + i * L), pb, pk));
+          for (int p = 0; p < pixels; p++) store(to + p * L, fma(load(pooled + p * L), pb, pk));
         }
       }
       for (int i = 0; i < out.count; i++) {
@@ -168,13 +167,13 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
         const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
         const V path = cell.pathScale(edge, n);
         const auto addScaled = [&](float* to, V weight) DARTS_LAMBDA {
-          for (int p = 0; p < node.width; p++) store(to + p * L, fma(load(d + p * L), weight, load(to + p * L)));
+          for (int p = 0; p < pixels; p++) store(to + p * L, fma(load(d + p * L), weight, load(to + p * L)));
         };
         for (int q = 0; q < 2; q++)
           if (edge.pooling[q].on) addScaled((q == 0 ? s.dMax : s.dMean) + inBlock, load(edge.pooling[q].a + b * L) * path);
         if (edge.skips()) addScaled(gradient + at, all(cell.mixtureWeight(edge, kSkip)));
       }
-    }
+    });
     if (out.pools) poolBackward(x + b * size.block(), size, node, out.stride, s.dMax, s.dMean, {s.frames.x,
         s.frames.gradient}, gradient + b * size.block());
   }

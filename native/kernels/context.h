@@ -104,6 +104,17 @@ struct Cell {
   }
 };
 
+// Calls body(first row, rows, pixels, floats before them) for the tiles of a block of a node.
+template <class Body>
+DARTS_INLINE void overNodeTiles(const Cell& cell, Body body) {
+  const Size node = cell.nodeSize;
+  const int most = cell.tileRows();
+  for (int y = 0; y < node.height; y += most) {
+    const int rows = least(most, node.height - y);
+    body(y, rows, rows * node.width, static_cast<size_t>(y) * node.width * L);
+  }
+}
+
 // Of a tensor of all images: the n-th image of a state, and of its other groups.
 template <class T>
 DARTS_INLINE T* image(const Cell& cell, T* tensor, Size size, int n) { return tensor + n * cell.imageFloats(size); }

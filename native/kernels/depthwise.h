@@ -27,8 +27,8 @@ struct Ahead {
   DARTS_INLINE void step() {
     if (blocks == 0) return;
     DARTS_UNROLL for (int i = 0; i < Lines; i++) {
-      __builtin_prefetch(first + position + i * 64, 0, 2);
-      __builtin_prefetch(second + position + i * 64, 0, 2);
+      prefetch(first + position + i * 64);
+      prefetch(second + position + i * 64);
     }
     position += Lines * 64;
     if (position < bytes) return;
