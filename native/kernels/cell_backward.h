@@ -10,11 +10,12 @@
 
 DARTS_BEGIN
 
-// Lets the gradient dz through where z = max(scale·y + shift, 0) is positive. Its sums are those of the normalisation
+// Lets the gradient dx through to dz where z = max(scale·y + shift, 0) is positive. Its sums are those of the normalisation
 // before the ReLU: Σdz, and Σdz·(y - mean). Without a scale z is the normalised value itself where it counts, and
 // Σdz·z spares the reading of y; a scale may be zero, so there it cannot be had from z.
 template <bool Affine>
-inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, const float* z, float* dz, float* sums) {
+inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, const float* z, const float* dx, float* dz,
+    float* sums) {
   const Size node = cell.nodeSize;
   for (int b = 0; b < cell.blocks; b++) {
     const V mean = load(norm.mean + b * L);
@@ -23,9 +24,8 @@ inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, c
       const float* value = z + b * node.framedBlock() + node.framed(r, 0);
       const size_t at = b * node.block() + static_cast<size_t>(r) * node.width * L;
       for (int i = 0; i < node.width; i++) {
-        float* d = dz + at + i * L;
-        const V v = load(value + i * L), masked = keepWhere(v > zero(), load(d));
-        store(d, masked);
+        const V v = load(value + i * L), masked = keepWhere(v > zero(), load(dx + at + i * L));
+        stream(dz + at + i * L, masked);
         sum += masked;
         product = fma(masked, Affine ? load(y + at + i * L) - mean : v, product);
       }
@@ -79,11 +79,11 @@ inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& 
       float* dz = image(cell, edge.firstGradients[q], node, n);
       lookAhead(cell, units, count, k, n, s);
       withShape(unit.norm, 1, [&](auto shape) {
-        unitBackward(cell, c, s.z, node, d, image(cell, c.y, node, n), g, dz, false, s, shape);
+        unitBackward(cell, c, s.z, node, d, image(cell, c.y, node, n), g, s.dx, false, s, shape);
       });
       float* sums = cell.partial(n, kSlotsOfEdge * unit.index + 2 * q);
-      if (edge.plan->norm[q].scale >= 0) maskFirst<true>(cell, first, y, s.z, dz, sums);
-      else maskFirst<false>(cell, first, y, s.z, dz, sums);
+      if (edge.plan->norm[q].scale >= 0) maskFirst<true>(cell, first, y, s.z, s.dx, dz, sums);
+      else maskFirst<false>(cell, first, y, s.z, s.dx, dz, sums);
     }
   });
   double *sumD = cell.sums, *centered = cell.sums + cell.channels;
@@ -107,9 +107,18 @@ inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& 
   }
 }
 
-// Everything below the state's ReLU, for one image.
+// What came in for a state, as its gradient.
+inline void beginGradient(const Cell& cell, int state, int n) {
+  const Size size = cell.sizeOf(state);
+  const size_t bytes = cell.imageFloats(size) * sizeof(float);
+  float* gradient = image(cell, cell.gradients[state], size, n);
+  if (!cell.incoming[state]) std::memset(gradient, 0, bytes);
+  else if (cell.incoming[state] != cell.gradients[state]) std::memcpy(gradient, image(cell, cell.incoming[state], size, n), bytes);
+}
+
+// What came in for the state, and everything below its ReLU, for one image.
 inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scratch& s) {
-  if (!out.convolutions) return;
+  if (!out.convolutions) return beginGradient(cell, out.state, n);
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   float* g = cell.weightGradients + chunk * cell.chunkFloats;
   frameRelu(image(cell, cell.states[out.state], size, n), cell.blocks, size, s.x);
@@ -133,13 +142,14 @@ inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scr
     const Gradient d{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
     reduceBackward(cell, reduce, s.x, d, image(cell, reduce.y, node, n), g, s.dx, s);
   }
+  const float* begun = cell.incoming[out.state] ? image(cell, cell.incoming[out.state], size, n) : nullptr;
   float* gradient = image(cell, cell.gradients[out.state], size, n);
   for (int b = 0; b < cell.blocks; b++)
     for (int y = 0; y < size.height; y++) {
       const float* x = s.x + b * size.framedBlock() + size.framed(y, 0);
       const size_t at = b * size.block() + static_cast<size_t>(y) * size.width * L;
       for (int i = 0; i < size.width; i++)
-        store(gradient + at + i * L, load(gradient + at + i * L) + keepWhere(load(x + i * L) > zero(),
+        store(gradient + at + i * L, (begun ? load(begun + at + i * L) : zero()) + keepWhere(load(x + i * L) > zero(),
             load(s.dx + at + i * L)));
     }
 }
@@ -179,26 +189,40 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
   }
 }
 
-// The nodes' gradients as the operations see them: what came in for those that are put out, else zeros.
-inline void takeGradients(const Cell& cell, const BackwardCall& call) {
+// What came in for a state, as cells hand it on; null if it is not put out.
+inline const float* wholeIncoming(const Cell& cell, int state, const float* outputGradient) {
   const Plan& plan = *cell.plan;
-  const Size node = cell.nodeSize;
-  overImages(cell, [&](int n, int, Scratch& s, bool) {
-    for (int state = 0; state < plan.states; state++) {
-      if (isOutput(plan, state)) continue;
-      const Size size = cell.sizeOf(state);
-      std::memset(image(cell, cell.gradients[state], size, n), 0, cell.imageFloats(size) * sizeof(float));
-      if (plan.groups > 1) std::memset(others(cell, cell.otherGradients[state], size, n), 0, cell.otherFloats(size) * sizeof(float));
-    }
-    for (int i = 0; i < plan.outputs; i++) {
-      const int state = plan.output[i];
-      const float* whole = call.outputGradient + i * plan.images * cell.whole.imageFloats(node);
-      float* seen = image(cell, cell.gradients[state], node, n);
-      if (cell.direct()) std::memcpy(seen, whole + n * cell.imageFloats(node), cell.imageFloats(node) * sizeof(float));
-      else enterState(cell, whole, node, n, seen, others(cell, cell.otherGradients[state], node, n));
-    }
-    takeApart(cell, plan.states - 1, n, s);
+  for (int i = 0; i < plan.outputs; i++)
+    if (plan.output[i] == state) return outputGradient + i * plan.images * cell.whole.imageFloats(cell.nodeSize);
+  return nullptr;
+}
+
+// What a state's gradient begins with, as the operations see it. It is not ours to add to, but read where it lies.
+inline void takeGradient(Cell& cell, int state, const BackwardCall& call) {
+  const float* whole = wholeIncoming(cell, state, call.outputGradient);
+  const Size size = cell.sizeOf(state);
+  int list[kMaxEdges];
+  if (cell.direct()) {
+    cell.incoming[state] = whole;
+    if (edgesFrom(*cell.plan, state, list) > 0) return;
+    // Its turn never comes.
+    if (whole) cell.gradients[state] = const_cast<float*>(whole);
+    else overImages(cell, [&](int n, int, Scratch&, bool) { beginGradient(cell, state, n); });
+    return;
+  }
+  cell.incoming[state] = cell.gradients[state];
+  overImages(cell, [&](int n, int, Scratch&, bool) {
+    float *seen = image(cell, cell.gradients[state], size, n), *bypassed = others(cell, cell.otherGradients[state], size, n);
+    if (whole) return enterState(cell, whole, size, n, seen, bypassed);
+    std::memset(seen, 0, cell.imageFloats(size) * sizeof(float));
+    if (call.plan->groups > 1) std::memset(bypassed, 0, cell.otherFloats(size) * sizeof(float));
   });
+}
+
+inline void takeGradients(Cell& cell, const BackwardCall& call) {
+  const int last = call.plan->states - 1;
+  for (int state = 0; state <= last; state++) takeGradient(cell, state, call);
+  if (call.plan->groups > 1) overImages(cell, [&](int n, int, Scratch& s, bool) { takeApart(cell, last, n, s); });
 }
 
 // A gradient, which is complete, as the whole state's.

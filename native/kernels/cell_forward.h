@@ -201,6 +201,7 @@ inline void prepare(Cell& cell, const ForwardCall& call) {
   const Plan& plan = *call.plan;
   cell.weights = call.weights;
   cell.statistics = call.statistics;
+  cell.differentiable = call.keep;
   if (plan.mixture > 0) std::memcpy(cell.mixture, call.mixture, sizeof(float) * plan.mixture);
   if (cell.bypass) std::memcpy(cell.bypass, call.bypass, sizeof(float) * plan.edges);
   if (cell.paths) copyPaths(cell, call.paths);

@@ -65,6 +65,7 @@ struct Cell {
   size_t channels;                   // in whole blocks
   const float* const* weights;       // forward: the call's
   float* const* statistics;
+  bool differentiable;               // forward: whether a backward follows
   bool wantsWeights;                 // backward
   float *mixture, *bypass;           // copies: backward needs them as they were
   float* paths;                      // [edges][images][L]; null without drop-path
@@ -74,6 +75,7 @@ struct Cell {
   // Whole states: the preprocessed inputs, and the nodes that are put out.
   float *wholeStates[kMaxStates] = {}, *wholeGradients[2] = {};
   float *states[kMaxStates], *gradients[kMaxStates];
+  const float* incoming[kMaxStates];  // what a state's gradient begins with, before its turn comes; null: with zeros
   // Partial channels (see partial.h): a state's other groups, [images][groups - 1][blocks][H·W][L]; what of them passes to
   // the nodes; their gradients.
   float *others[kMaxStates], *passed[kMaxStates], *otherGradients[kMaxStates];

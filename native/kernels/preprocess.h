@@ -80,7 +80,7 @@ inline void productForward(const Cell& cell, const Input& input, const float* ra
   overProducts(cell, input, raw, n, s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(pixels)::value;
     float* out = y + block * cell.inSize.block() + static_cast<size_t>(p) * L;
-    DARTS_UNROLL for (int j = 0; j < P; j++) store(out + j * L, values[j]);
+    DARTS_UNROLL for (int j = 0; j < P; j++) stream(out + j * L, values[j]);
     addStatistics<P>(values, sums, cell.whole.lanes(), block, p == 0);
   });
 }
@@ -111,7 +111,7 @@ inline void scaleImage(const Cell& cell, const Input& input, float* state, int n
   for (int b = 0; b < cell.whole.blocks(); b++) {
     const V scale = load(input.norm.gamma + b * L), shift = load(input.norm.beta + b * L);
     for (size_t i = image + b * block; i < image + (b + 1) * block; i += L)
-      store(state + i, fma(load(input.normalized + i), scale, shift));
+      stream(state + i, fma(load(input.normalized + i), scale, shift));
   }
 }
 
@@ -121,7 +121,7 @@ inline void prepareInputs(const Cell& cell) {
     const Input& input = cell.inputs[i];
     if (!input.on()) return;
     describeMatrices(input, cell.plan->stateChannels);
-    packInput(input, cell.plan->stateChannels, cell.weights + input.plan->weight);
+    packInput(input, cell.plan->stateChannels, cell.weights + input.plan->weight, cell.differentiable);
   });
 }
 
