@@ -10,11 +10,12 @@
 
 DARTS_BEGIN
 
-// Lets the gradient dz through where z = max(scale·y + shift, 0) is positive. Its sums are those of the normalisation
+// Lets the gradient dx through to dz where z = max(scale·y + shift, 0) is positive. Its sums are those of the normalisation
 // before the ReLU: Σdz, and Σdz·(y - mean). Without a scale z is the normalised value itself where it counts, and
 // Σdz·z spares the reading of y; a scale may be zero, so there it cannot be had from z.
 template <bool Affine>
-inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, const float* z, float* dz, float* sums) {
+inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, const float* z, const float* dx, float* dz,
+    float* sums) {
   const Size node = cell.nodeSize;
   for (int b = 0; b < cell.blocks; b++) {
     const V mean = load(norm.mean + b * L);
@@ -23,9 +24,8 @@ inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, c
       const float* value = z + b * node.framedBlock() + node.framed(r, 0);
       const size_t at = b * node.block() + static_cast<size_t>(r) * node.width * L;
       for (int i = 0; i < node.width; i++) {
-        float* d = dz + at + i * L;
-        const V v = load(value + i * L), masked = keepWhere(v > zero(), load(d));
-        store(d, masked);
+        const V v = load(value + i * L), masked = keepWhere(v > zero(), load(dx + at + i * L));
+        stream(dz + at + i * L, masked);
         sum += masked;
         product = fma(masked, Affine ? load(y + at + i * L) - mean : v, product);
       }
@@ -35,26 +35,55 @@ inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, c
   }
 }
 
+// A convolution of an edge, the `index`-th that leaves its state.
+struct Unit {
+  const Edge* edge;
+  int index, norm;
+  const Convolution& convolution() const { return edge->convolution[norm]; }
+  // What is behind its normalisation: the gradient of a node, or of the value that a second half reads.
+  const float* gradient(const Cell& cell) const {
+    return norm < kSeparables ? edge->firstGradients[norm] : cell.gradients[edge->plan->target];
+  }
+};
+
+// Those with a depthwise part from norm `begin` to `end`.
+inline int unitsOf(const Cell& cell, const Outgoing& out, int begin, int end, Unit* list) {
+  int count = 0;
+  for (int i = 0; i < out.count; i++)
+    for (int norm = begin; norm < end; norm++)
+      if (cell.edges[out.list[i]].convolution[norm].on) list[count++] = {&cell.edges[out.list[i]], i, norm};
+  return count;
+}
+
+// Where the memory lies that comes after the k-th unit's: the next one's, and after the last one the next image's.
+inline void lookAhead(const Cell& cell, const Unit* units, int count, int k, int n, Scratch& s) {
+  const Unit& next = units[k + 1 < count ? k + 1 : 0];
+  const size_t at = (k + 1 < count ? n : n + 1) * cell.imageFloats(cell.nodeSize);
+  s.next = {next.gradient(cell) + at, next.convolution().y + at};
+}
+
 inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& call) {
   const Size node = cell.nodeSize;
+  Unit units[kSeparables * kMaxEdges];
+  const int count = unitsOf(cell, out, kSep3Second, kUnits, units);
   overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
     float* g = cell.weightGradients + chunk * cell.chunkFloats;
-    for (int i = 0; i < out.count; i++) {
-      const Edge& edge = cell.edges[out.list[i]];
-      for (int q = 0; q < kSeparables; q++) {
-        const Convolution &first = edge.convolution[q], &c = edge.convolution[kSep3Second + q];
-        if (!c.on) continue;
-        const float* y = image(cell, first.y, node, n);
-        frameNormRelu(y, first.scale, first.shift, cell.blocks, node, s.z);
-        const Gradient d{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
-        float* dz = image(cell, edge.firstGradients[q], node, n);
-        withShape(kSep3Second + q, 1, [&](auto shape) {
-          unitBackward(cell, c, s.z, node, d, image(cell, c.y, node, n), g, dz, false, s, shape);
-        });
-        float* sums = cell.partial(n, kSlotsOfEdge * i + 2 * q);
-        if (edge.plan->norm[q].scale >= 0) maskFirst<true>(cell, first, y, s.z, dz, sums);
-        else maskFirst<false>(cell, first, y, s.z, dz, sums);
-      }
+    for (int k = 0; k < count; k++) {
+      const Unit& unit = units[k];
+      const Edge& edge = *unit.edge;
+      const int q = unit.norm - kSep3Second;
+      const Convolution &first = edge.convolution[q], &c = unit.convolution();
+      const float* y = image(cell, first.y, node, n);
+      frameNormRelu(y, first.scale, first.shift, cell.blocks, node, s.z);
+      const Gradient d{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
+      float* dz = image(cell, edge.firstGradients[q], node, n);
+      lookAhead(cell, units, count, k, n, s);
+      withShape(unit.norm, 1, [&](auto shape) {
+        unitBackward(cell, c, s.z, node, d, image(cell, c.y, node, n), g, s.dx, false, s, shape);
+      });
+      float* sums = cell.partial(n, kSlotsOfEdge * unit.index + 2 * q);
+      if (edge.plan->norm[q].scale >= 0) maskFirst<true>(cell, first, y, s.z, s.dx, dz, sums);
+      else maskFirst<false>(cell, first, y, s.z, s.dx, dz, sums);
     }
   });
   double *sumD = cell.sums, *centered = cell.sums + cell.channels;
@@ -78,38 +107,49 @@ inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& 
   }
 }
 
-// Everything below the state's ReLU, for one image.
+// What came in for a state, as its gradient.
+inline void beginGradient(const Cell& cell, int state, int n) {
+  const Size size = cell.sizeOf(state);
+  const size_t bytes = cell.imageFloats(size) * sizeof(float);
+  float* gradient = image(cell, cell.gradients[state], size, n);
+  if (!cell.incoming[state]) std::memset(gradient, 0, bytes);
+  else if (cell.incoming[state] != cell.gradients[state]) std::memcpy(gradient, image(cell, cell.incoming[state], size, n), bytes);
+}
+
+// What came in for the state, and everything below its ReLU, for one image.
 inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scratch& s) {
-  if (!out.convolutions) return;
+  if (!out.convolutions) return beginGradient(cell, out.state, n);
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   float* g = cell.weightGradients + chunk * cell.chunkFloats;
   frameRelu(image(cell, cell.states[out.state], size, n), cell.blocks, size, s.x);
-  bool add = false;
+  Unit units[kSep3Second * kMaxEdges];
+  const int count = unitsOf(cell, out, 0, kSep3Second, units);
+  for (int k = 0; k < count; k++) {
+    const Unit& unit = units[k];
+    const Convolution& c = unit.convolution();
+    const V path = unit.norm < kSeparables ? all(1) : cell.pathScale(*unit.edge, n);
+    lookAhead(cell, units, count, k, n, s);
+    withShape(unit.norm, out.stride, [&](auto shape) {
+      unitBackward(cell, c, s.x, size, {image(cell, unit.gradient(cell), node, n), path}, image(cell, c.y, node, n), g, s.dx,
+          k > 0, s, shape);
+    });
+  }
+  if (count == 0) std::memset(s.dx, 0, cell.imageFloats(size) * sizeof(float));
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
-    const Gradient nodeGradient{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
-    for (int u = 0; u < kSep3Second; u++) {
-      const Convolution& c = edge.convolution[u];
-      if (!c.on) continue;
-      const Gradient d = u < kSeparables ? Gradient{image(cell, edge.firstGradients[u], node, n), all(1)} : nodeGradient;
-      withShape(u, edge.plan->stride, [&](auto shape) {
-        unitBackward(cell, c, s.x, size, d, image(cell, c.y, node, n), g, s.dx, add, s, shape);
-      });
-      add = true;
-    }
     const Convolution& reduce = edge.convolution[kReduceNorm];
     if (!reduce.on) continue;
-    if (!add) std::memset(s.dx, 0, cell.imageFloats(size) * sizeof(float));
-    reduceBackward(cell, reduce, s.x, nodeGradient, image(cell, reduce.y, node, n), g, s.dx, s);
-    add = true;
+    const Gradient d{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
+    reduceBackward(cell, reduce, s.x, d, image(cell, reduce.y, node, n), g, s.dx, s);
   }
+  const float* begun = cell.incoming[out.state] ? image(cell, cell.incoming[out.state], size, n) : nullptr;
   float* gradient = image(cell, cell.gradients[out.state], size, n);
   for (int b = 0; b < cell.blocks; b++)
     for (int y = 0; y < size.height; y++) {
       const float* x = s.x + b * size.framedBlock() + size.framed(y, 0);
       const size_t at = b * size.block() + static_cast<size_t>(y) * size.width * L;
       for (int i = 0; i < size.width; i++)
-        store(gradient + at + i * L, load(gradient + at + i * L) + keepWhere(load(x + i * L) > zero(),
+        store(gradient + at + i * L, (begun ? load(begun + at + i * L) : zero()) + keepWhere(load(x + i * L) > zero(),
             load(s.dx + at + i * L)));
     }
 }
@@ -121,16 +161,15 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
   float* gradient = image(cell, cell.gradients[out.state], size, n);
   const Mask present = firstLanes(s.lanes);
   for (int b = 0; b < cell.blocks; b++) {
-    for (int y = 0; y < node.height; y++) {
-      const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L,
-          inBlock = static_cast<size_t>(y) * node.width * L;
+    overNodeTiles(cell, [&](int y, int rows, int pixels, size_t inBlock) {
+      const size_t at = b * node.block() + inBlock;
       if (out.pools) {
-        poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
+        poolRows(x + b * size.block(), size, out.stride, y, rows, node.width, s.columns, s.pooledMax, s.pooledMean);
         for (int q = 0; q < 2; q++) {
           const V pb = keepWhere(present, load(cell.poolB[q] + b * L)), pk = keepWhere(present, load(cell.poolK[q] + b * L));
           const float* pooled = q == 0 ? s.pooledMax : s.pooledMean;
           float* to = (q == 0 ? s.dMax : s.dMean) + inBlock;
-          for (int i = 0; i < node.width; i++) store(to + i * L, fma(load(pooled + i * L), pb, pk));
+          for (int p = 0; p < pixels; p++) store(to + p * L, fma(load(pooled + p * L), pb, pk));
         }
       }
       for (int i = 0; i < out.count; i++) {
@@ -138,38 +177,52 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
         const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
         const V path = cell.pathScale(edge, n);
         const auto addScaled = [&](float* to, V weight) DARTS_LAMBDA {
-          for (int p = 0; p < node.width; p++) store(to + p * L, fma(load(d + p * L), weight, load(to + p * L)));
+          for (int p = 0; p < pixels; p++) store(to + p * L, fma(load(d + p * L), weight, load(to + p * L)));
         };
         for (int q = 0; q < 2; q++)
           if (edge.pooling[q].on) addScaled((q == 0 ? s.dMax : s.dMean) + inBlock, load(edge.pooling[q].a + b * L) * path);
         if (edge.skips()) addScaled(gradient + at, all(cell.mixtureWeight(edge, kSkip)));
       }
-    }
+    });
     if (out.pools) poolBackward(x + b * size.block(), size, node, out.stride, s.dMax, s.dMean, {s.frames.x,
         s.frames.gradient}, gradient + b * size.block());
   }
 }
 
-// The nodes' gradients as the operations see them: what came in for those that are put out, else zeros.
-inline void takeGradients(const Cell& cell, const BackwardCall& call) {
+// What came in for a state, as cells hand it on; null if it is not put out.
+inline const float* wholeIncoming(const Cell& cell, int state, const float* outputGradient) {
   const Plan& plan = *cell.plan;
-  const Size node = cell.nodeSize;
-  overImages(cell, [&](int n, int, Scratch& s, bool) {
-    for (int state = 0; state < plan.states; state++) {
-      if (isOutput(plan, state)) continue;
-      const Size size = cell.sizeOf(state);
-      std::memset(image(cell, cell.gradients[state], size, n), 0, cell.imageFloats(size) * sizeof(float));
-      if (plan.groups > 1) std::memset(others(cell, cell.otherGradients[state], size, n), 0, cell.otherFloats(size) * sizeof(float));
-    }
-    for (int i = 0; i < plan.outputs; i++) {
-      const int state = plan.output[i];
-      const float* whole = call.outputGradient + i * plan.images * cell.whole.imageFloats(node);
-      float* seen = image(cell, cell.gradients[state], node, n);
-      if (cell.direct()) std::memcpy(seen, whole + n * cell.imageFloats(node), cell.imageFloats(node) * sizeof(float));
-      else enterState(cell, whole, node, n, seen, others(cell, cell.otherGradients[state], node, n));
-    }
-    takeApart(cell, plan.states - 1, n, s);
+  for (int i = 0; i < plan.outputs; i++)
+    if (plan.output[i] == state) return outputGradient + i * plan.images * cell.whole.imageFloats(cell.nodeSize);
+  return nullptr;
+}
+
+// What a state's gradient begins with, as the operations see it. It is not ours to add to, but read where it lies.
+inline void takeGradient(Cell& cell, int state, const BackwardCall& call) {
+  const float* whole = wholeIncoming(cell, state, call.outputGradient);
+  const Size size = cell.sizeOf(state);
+  int list[kMaxEdges];
+  if (cell.direct()) {
+    cell.incoming[state] = whole;
+    if (edgesFrom(*cell.plan, state, list) > 0) return;
+    // Its turn never comes.
+    if (whole) cell.gradients[state] = const_cast<float*>(whole);
+    else overImages(cell, [&](int n, int, Scratch&, bool) { beginGradient(cell, state, n); });
+    return;
+  }
+  cell.incoming[state] = cell.gradients[state];
+  overImages(cell, [&](int n, int, Scratch&, bool) {
+    float *seen = image(cell, cell.gradients[state], size, n), *bypassed = others(cell, cell.otherGradients[state], size, n);
+    if (whole) return enterState(cell, whole, size, n, seen, bypassed);
+    std::memset(seen, 0, cell.imageFloats(size) * sizeof(float));
+    if (call.plan->groups > 1) std::memset(bypassed, 0, cell.otherFloats(size) * sizeof(float));
   });
+}
+
+inline void takeGradients(Cell& cell, const BackwardCall& call) {
+  const int last = call.plan->states - 1;
+  for (int state = 0; state <= last; state++) takeGradient(cell, state, call);
+  if (call.plan->groups > 1) overImages(cell, [&](int n, int, Scratch& s, bool) { takeApart(cell, last, n, s); });
 }
 
 // A gradient, which is complete, as the whole state's.

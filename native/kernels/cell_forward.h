@@ -143,10 +143,9 @@ inline void addToNodes(Cell& cell, const Outgoing& out) {
   overImages(cell, [&](int n, int, Scratch& s, bool) {
     const float* x = image(cell, cell.states[out.state], size, n);
     for (int b = 0; b < cell.blocks; b++) {
-      for (int y = 0; y < node.height; y++) {
-        if (out.pools) poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax,
-            s.pooledMean);
-        const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
+      overNodeTiles(cell, [&](int y, int rows, int pixels, size_t before) {
+        if (out.pools) poolRows(x + b * size.block(), size, out.stride, y, rows, node.width, s.columns, s.pooledMax, s.pooledMean);
+        const size_t at = b * node.block() + before;
         for (int i = 0; i < out.count; i++) {
           const Edge& edge = cell.edges[out.list[i]];
           const V path = cell.pathScale(edge, n);
@@ -167,11 +166,11 @@ inline void addToNodes(Cell& cell, const Outgoing& out) {
           float* to = image(cell, cell.states[edge.plan->target], node, n) + at;
           withCount(terms.count, [&](auto count) DARTS_LAMBDA {
             constexpr int N = decltype(count)::value;
-            if (edge.begins) weightedRow<N, true>(terms, constant, node.width, to);
-            else weightedRow<N, false>(terms, constant, node.width, to);
+            if (edge.begins) weightedRow<N, true>(terms, constant, pixels, to);
+            else weightedRow<N, false>(terms, constant, pixels, to);
           });
         }
-      }
+      });
     }
   });
 }
@@ -202,6 +201,7 @@ inline void prepare(Cell& cell, const ForwardCall& call) {
   const Plan& plan = *call.plan;
   cell.weights = call.weights;
   cell.statistics = call.statistics;
+  cell.differentiable = call.keep;
   if (plan.mixture > 0) std::memcpy(cell.mixture, call.mixture, sizeof(float) * plan.mixture);
   if (cell.bypass) std::memcpy(cell.bypass, call.bypass, sizeof(float) * plan.edges);
   if (cell.paths) copyPaths(cell, call.paths);

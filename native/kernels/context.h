@@ -52,6 +52,7 @@ struct Scratch {
   PoolColumns columns;
   PoolFrames frames;
   Ahead ahead;
+  struct { const float *gradient, *y; } next{};  // backward: what the unit after this one will read
   float *nodeX, *states[kMaxStates];  // inference: a frame for nodes, and the states of one image
 };
 
@@ -64,6 +65,7 @@ struct Cell {
   size_t channels;                   // in whole blocks
   const float* const* weights;       // forward: the call's
   float* const* statistics;
+  bool differentiable;               // forward: whether a backward follows
   bool wantsWeights;                 // backward
   float *mixture, *bypass;           // copies: backward needs them as they were
   float* paths;                      // [edges][images][L]; null without drop-path
@@ -73,6 +75,7 @@ struct Cell {
   // Whole states: the preprocessed inputs, and the nodes that are put out.
   float *wholeStates[kMaxStates] = {}, *wholeGradients[2] = {};
   float *states[kMaxStates], *gradients[kMaxStates];
+  const float* incoming[kMaxStates];  // what a state's gradient begins with, before its turn comes; null: with zeros
   // Partial channels (see partial.h): a state's other groups, [images][groups - 1][blocks][H·W][L]; what of them passes to
   // the nodes; their gradients.
   float *others[kMaxStates], *passed[kMaxStates], *otherGradients[kMaxStates];
@@ -103,8 +106,20 @@ struct Cell {
   }
 };
 
+// Calls body(first row, rows, pixels, floats before them) for the tiles of a block of a node.
+template <class Body>
+DARTS_INLINE void overNodeTiles(const Cell& cell, Body body) {
+  const Size node = cell.nodeSize;
+  const int most = cell.tileRows();
+  for (int y = 0; y < node.height; y += most) {
+    const int rows = least(most, node.height - y);
+    body(y, rows, rows * node.width, static_cast<size_t>(y) * node.width * L);
+  }
+}
+
 // Of a tensor of all images: the n-th image of a state, and of its other groups.
-DARTS_INLINE float* image(const Cell& cell, float* tensor, Size size, int n) { return tensor + n * cell.imageFloats(size); }
+template <class T>
+DARTS_INLINE T* image(const Cell& cell, T* tensor, Size size, int n) { return tensor + n * cell.imageFloats(size); }
 DARTS_INLINE float* others(const Cell& cell, float* tensor, Size size, int n) { return tensor + n * cell.otherFloats(size); }
 
 inline int edgesFrom(const Plan& plan, int state, int* list) {

@@ -128,11 +128,10 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
   int done = 0;
   for (int y0 = 0; y0 < out.height; y0 += rows) {
     const int here = least(rows, out.height - y0), pixels = here * out.width;
-    // The next tile's rows; blocks lie apart, so only with one block.
-    if (blocks == 1 && y0 + here < out.height) {
-      const size_t next = static_cast<size_t>(y0 + here) * out.width * L;
-      s.ahead.set(d.values + next, y + next, tile);
-    }
+    // The next tile, or the first one of the next unit.
+    const size_t next = static_cast<size_t>(y0 + here) * out.width * L;
+    if (y0 + here < out.height) s.ahead.set(d.values + next, y + next, tile, out.block(), blocks);
+    else if (s.next.y) s.ahead.set(s.next.gradient, s.next.y, tile, out.block(), blocks);
     loadGradient(c, d, y, out, y0, pixels, blocks, tile, s.lanes, s.dy);
     if (cell.wantsWeights) {
       depthwiseRows<K, D, S>(cell, c, framed, in, y0, here, s.t, tile, s.ahead);

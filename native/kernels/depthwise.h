@@ -10,23 +10,32 @@ constexpr int padding(int K, int D) { return D * (K - 1) / 2; }
 
 // Lines of memory that will be read soon, fetched into the second cache a few at a time between tiles of arithmetic:
 // the tensors of the whole batch lie in memory, and a burst of fetches would stand in the way of the tile's own loads.
+// A tile of two tensors, which may be the same one: `floats` of each of `blocks` blocks, `stride` floats apart.
 struct Ahead {
   const char *first = nullptr, *second = nullptr;
-  size_t position = 0, bytes = 0;
-  void set(const float* a, const float* b, size_t floats) {
+  size_t position = 0, bytes = 0, stride = 0;
+  int blocks = 0;
+  void set(const float* a, const float* b, size_t floats, size_t apart, int count) {
     first = reinterpret_cast<const char*>(a);
     second = reinterpret_cast<const char*>(b);
     position = 0;
     bytes = floats * sizeof(float);
+    stride = apart * sizeof(float);
+    blocks = count;
   }
   template <int Lines>
   DARTS_INLINE void step() {
-    if (position >= bytes) return;
+    if (blocks == 0) return;
     DARTS_UNROLL for (int i = 0; i < Lines; i++) {
-      __builtin_prefetch(first + position + i * 64, 0, 2);
-      if (second) __builtin_prefetch(second + position + i * 64, 0, 2);
+      prefetch(first + position + i * 64);
+      prefetch(second + position + i * 64);
     }
     position += Lines * 64;
+    if (position < bytes) return;
+    position = 0;
+    first += stride;
+    second += stride;
+    blocks--;
   }
 };
 

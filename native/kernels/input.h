@@ -73,8 +73,8 @@ inline void describeMatrices(const Input& input, int outChannels) {
   }
 }
 
-// PyTorch's weights into the rows of both matrices.
-inline void packInput(const Input& input, int outChannels, const float* const* weights) {
+// PyTorch's weights into the rows of the matrix, and of the one for backward.
+inline void packInput(const Input& input, int outChannels, const float* const* weights, bool transposedToo) {
   const int in = input.inChannels(), rows = input.halves * in, perPart = input.plan->channels;
   for (int o = 0; o < input.outBlocks; o++)
     for (int r = 0; r < rows; r++)
@@ -83,7 +83,7 @@ inline void packInput(const Input& input, int outChannels, const float* const* w
         input.weights[(static_cast<size_t>(o) * rows + r) * L + l] =
             out < outChannels ? inputWeight(input, outChannels, weights, out, r / in, r % in) : 0;
       }
-  for (int b = 0; b < input.inBlocks(); b++) {
+  for (int b = 0; transposedToo && b < input.inBlocks(); b++) {
     const int half = b / (input.plan->parts * input.blocks), part = b / input.blocks % input.plan->parts;
     for (int out = 0; out < outChannels; out++)
       for (int l = 0; l < L; l++) {

@@ -22,10 +22,10 @@ inline int edgeTerms(const Edge& edge, int* norms) {
 
 inline bool weighsSkip(const Edge& edge) { return edge.skips() && edge.plan->mixture[kSkip] >= 0; }
 
-inline void edgeDots(Cell& cell, const Outgoing& out, int i, int n, int b, int y, const Scratch& s) {
+// A tile's part in the sums of the i-th edge: `pixels` of block `b` from `at` on.
+inline void edgeDots(Cell& cell, const Outgoing& out, int i, int n, int b, size_t at, int pixels, const Scratch& s) {
   const Edge& edge = cell.edges[out.list[i]];
   const Size node = cell.nodeSize;
-  const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
   int norms[Terms::kMost];
   const int count = edgeTerms(edge, norms);
   Terms terms;
@@ -39,7 +39,7 @@ inline void edgeDots(Cell& cell, const Outgoing& out, int i, int n, int b, int y
   if (terms.count == 0) return;
   const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
   float* dots = cell.partial(n, kSlotsOfEdge * i) + b * L;
-  withCount(terms.count, [&](auto terms_) DARTS_LAMBDA { dotRow<decltype(terms_)::value>(terms, d, node.width, dots,
+  withCount(terms.count, [&](auto terms_) DARTS_LAMBDA { dotRow<decltype(terms_)::value>(terms, d, pixels, dots,
       cell.channels); });
 }
 
@@ -61,10 +61,10 @@ inline void gradientSums(Cell& cell, const Outgoing& out) {
     bypassSums(cell, out.state, out.list, out.count, n);
     const float* x = image(cell, cell.states[out.state], size, n);
     for (int b = 0; b < cell.blocks; b++)
-      for (int y = 0; y < node.height; y++) {
-        if (pools) poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
-        for (int i = 0; i < out.count; i++) edgeDots(cell, out, i, n, b, y, s);
-      }
+      overNodeTiles(cell, [&](int y, int rows, int pixels, size_t before) {
+        if (pools) poolRows(x + b * size.block(), size, out.stride, y, rows, node.width, s.columns, s.pooledMax, s.pooledMean);
+        for (int i = 0; i < out.count; i++) edgeDots(cell, out, i, n, b, b * node.block() + before, pixels, s);
+      });
   });
 }
 

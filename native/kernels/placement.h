@@ -118,8 +118,8 @@ inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
   s.x = supply.take(blocks * in.framedBlock());
   s.z = supply.take(blocks * node.framedBlock());
   s.t = supply.take(2 * blocks * tile);
-  s.pooledMax = supply.take(static_cast<size_t>(node.width) * L);
-  s.pooledMean = supply.take(static_cast<size_t>(node.width) * L);
+  s.pooledMax = supply.take(tile);
+  s.pooledMean = supply.take(tile);
   s.columns.maxima = supply.take(static_cast<size_t>(in.width + 2) * L);
   s.columns.sums = supply.take(static_cast<size_t>(in.width + 2) * L);
   if (cell.plan->groups > 1) s.rows = supply.take(static_cast<size_t>(cell.plan->groups) * blocks * node.width * L);

@@ -43,6 +43,15 @@ inline void poolRow(const float* x, Size in, int stride, int y, int outWidth, Po
   }
 }
 
+// `rows` rows of both pooled images, from row `y` on.
+inline void poolRows(const float* x, Size in, int stride, int y, int rows, int outWidth, PoolColumns columns, float* maxima,
+    float* means) {
+  for (int r = 0; r < rows; r++) {
+    const size_t at = static_cast<size_t>(r) * outWidth * L;
+    poolRow(x, in, stride, y + r, outWidth, columns, maxima + at, means + at);
+  }
+}
+
 // Scratch of the backward pass: the input and its gradient with one pixel of padding all round.
 struct PoolFrames {
   float *x, *gradient;

@@ -46,8 +46,14 @@ inline void gatherTile(const Cell& cell, const Input& input, const float* raw, i
     const float* from = raw + inputBlock(cell, input, b % perHalf, n);
     float* to = s.inputTile + static_cast<size_t>(b) * input.tile * L;
     if (input.halves == 1) {
+      // The next tile is on its way while this one is multiplied.
+      const bool last = first + count == cell.inSize.pixels();
+      const float* next = last ? raw + inputBlock(cell, input, b, n + 1) : from + static_cast<size_t>(first + count) * L;
       from += static_cast<size_t>(first) * L;
-      for (int i = 0; i < count; i++) store(to + i * L, relu(load(from + i * L)));
+      for (int i = 0; i < count; i++) {
+        prefetch(next + i * L);
+        store(to + i * L, relu(load(from + i * L)));
+      }
     } else {
       const int32_t* place = s.places + b / perHalf * input.tile;
       for (int i = 0; i < count; i++) store(to + i * L, place[i] < 0 ? zero() : relu(load(from + place[i])));
@@ -74,7 +80,7 @@ inline void productForward(const Cell& cell, const Input& input, const float* ra
   overProducts(cell, input, raw, n, s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(pixels)::value;
     float* out = y + block * cell.inSize.block() + static_cast<size_t>(p) * L;
-    DARTS_UNROLL for (int j = 0; j < P; j++) store(out + j * L, values[j]);
+    DARTS_UNROLL for (int j = 0; j < P; j++) stream(out + j * L, values[j]);
     addStatistics<P>(values, sums, cell.whole.lanes(), block, p == 0);
   });
 }
@@ -105,7 +111,7 @@ inline void scaleImage(const Cell& cell, const Input& input, float* state, int n
   for (int b = 0; b < cell.whole.blocks(); b++) {
     const V scale = load(input.norm.gamma + b * L), shift = load(input.norm.beta + b * L);
     for (size_t i = image + b * block; i < image + (b + 1) * block; i += L)
-      store(state + i, fma(load(input.normalized + i), scale, shift));
+      stream(state + i, fma(load(input.normalized + i), scale, shift));
   }
 }
 
@@ -115,7 +121,7 @@ inline void prepareInputs(const Cell& cell) {
     const Input& input = cell.inputs[i];
     if (!input.on()) return;
     describeMatrices(input, cell.plan->stateChannels);
-    packInput(input, cell.plan->stateChannels, cell.weights + input.plan->weight);
+    packInput(input, cell.plan->stateChannels, cell.weights + input.plan->weight, cell.differentiable);
   });
 }
 
@@ -199,17 +205,18 @@ inline void productGradient(const Cell& cell, const Input& input, const float* g
   }
 }
 
-// A tile's part in the gradient of the input. Each pixel that has one is met once.
-inline void inputGradient(const Cell& cell, const Input& input, const float* raw, float* dx, int n, int first, int count,
-    Scratch& s) {
+// A tile's part in the gradient of the input, whose rectified pixels are in s.inputTile. Each pixel that has one is met once.
+inline void inputGradient(const Cell& cell, const Input& input, float* dx, int n, int first, int count, Scratch& s) {
   const int perHalf = input.plan->parts * input.blocks;
   product(input.backward, input.transposed, s.stateTile, count, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(pixels)::value;
     const size_t at = inputBlock(cell, input, block % perHalf, n);
+    const float* rectified = s.inputTile + (static_cast<size_t>(block) * input.tile + p) * L;
     const int32_t* place = s.places + block / perHalf * input.tile + p;
     DARTS_UNROLL for (int j = 0; j < P; j++) {
-      const int32_t pixel = input.halves == 1 ? (first + p + j) * L : place[j];
-      if (pixel >= 0) store(dx + at + pixel, keepWhere(load(raw + at + pixel) > zero(), values[j]));
+      const V masked = keepWhere(load(rectified + j * L) > zero(), values[j]);
+      if (input.halves == 1) stream(dx + at + (first + p + j) * L, masked);
+      else if (place[j] >= 0) store(dx + at + place[j], masked);
     }
   });
 }
@@ -224,11 +231,9 @@ inline void productBackward(const Cell& cell, const Input& input, int i, const B
   overInputTiles(input, cell.inSize.pixels(), [&](int count, int first) {
     if (input.halves == 2) findPlaces(cell, input, first, count, s.places);
     productGradient(cell, input, cell.wholeGradients[i], n, first, count, s.stateTile);
-    if (call.wantsWeights) {
-      gatherTile(cell, input, call.inputs[i], n, first, count, s);
-      productWeights(input.forward, s.stateTile, static_cast<size_t>(input.tile) * L, s.inputTile, count, g + input.gradient);
-    }
-    if (dx) inputGradient(cell, input, call.inputs[i], dx, n, first, count, s);
+    gatherTile(cell, input, call.inputs[i], n, first, count, s);
+    if (call.wantsWeights) productWeights(input.forward, s.stateTile, static_cast<size_t>(input.tile) * L, s.inputTile, count, g + input.gradient);
+    if (dx) inputGradient(cell, input, dx, n, first, count, s);
   });
 }
 

@@ -97,6 +97,9 @@ DARTS_INLINE void stream(float* p, V v) {
 #endif
 }
 
+// Into the second cache. The address may lie anywhere.
+DARTS_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
+
 template <int N> struct Count { static constexpr int value = N; };
 
 // Cuts `count` pixels into tiles of at most Widest (8 or 16): body(first pixel, Count<width>).

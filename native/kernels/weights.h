@@ -14,14 +14,16 @@ DARTS_INLINE size_t blockOf(const Cell& cell, int rowBlock, int columnBlock, int
 // [rows, C] → the packed matrix and its transpose, from output channel `firstRow` and input block `firstBlock` on.
 inline void packPointwise(const Cell& cell, const Convolution& c, const float* w, int rows, int firstRow,
     int inBlocks, int firstBlock) {
-  const int channels = cell.plan->channels;
+  const int channels = cell.plan->channels, group = cell.fold.group;
   for (int r = 0; r < rows; r++) {
     const int out = firstRow + r, outBlock = out / L, o = out % L;
     for (int i = 0; i < channels; i++) {
       const int inBlock = firstBlock + i / L, k = i % L;
       float* to = c.pointwise + blockOf(cell, outBlock, inBlock, inBlocks) + k * L + o;
+      for (int lane = 0; lane < L; lane += group) to[lane] = w[r * channels + i];
+      if (!cell.differentiable) continue;
       float* back = c.transposed + blockOf(cell, inBlock, outBlock, cell.blocks) + o * L + k;
-      for (int lane = 0; lane < L; lane += cell.fold.group) to[lane] = back[lane] = w[r * channels + i];
+      for (int lane = 0; lane < L; lane += group) back[lane] = w[r * channels + i];
     }
   }
 }
@@ -31,7 +33,7 @@ inline void packConvolution(const Cell& cell, const Edge& edge, int norm, const 
   const int channels = cell.plan->channels;
   const float *first = weights[edge.plan->weight[norm]], *second = weights[edge.plan->weight[norm] + 1];
   std::memset(c.pointwise, 0, pointwiseFloats(cell, norm) * sizeof(float));
-  std::memset(c.transposed, 0, pointwiseFloats(cell, norm) * sizeof(float));
+  if (cell.differentiable) std::memset(c.transposed, 0, pointwiseFloats(cell, norm) * sizeof(float));
   if (norm == kReduceNorm) {
     packPointwise(cell, c, first, channels / 2, 0, 2 * cell.blocks, 0);
     packPointwise(cell, c, second, channels / 2, channels / 2, 2 * cell.blocks, cell.blocks);
