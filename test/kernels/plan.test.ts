@@ -4,14 +4,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { BlockedImages } from "../../src/space/blocked.ts";
 import { type FusedPass, fuseCell } from "../../src/space/fused-cell.ts";
-import { PRIMITIVES } from "../../src/space/primitives.ts";
 import { noGrad } from "../../src/tensor/autograd.ts";
 import { seed, setThreads } from "../../src/tensor/runtime.ts";
 import { Parameter, randn, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { leakFree } from "../support/leak-free.ts";
 import { withGradients } from "./composite.ts";
-import { compositePlan, createPlan, type PlanCase } from "./plans.ts";
+import { ANY_CHANNELS, compositePlan, createPlan, type PlanCase } from "./plans.ts";
 import { assertSameResults, type Result } from "./results.ts";
 
 /** How many random plans; more with DARTS_RANDOM_CASES. */
@@ -41,7 +40,7 @@ function randomCase(number: number): PlanCase {
     for (let i = 0; i < 1 + below(3); i++) {
       const source = below(target);
       const odd = reduction && source < 2 && channels % 2 === 1;
-      const possible = PRIMITIVES.filter((primitive) => !(odd && primitive === "skip_connect"));
+      const possible = ANY_CHANNELS.filter((primitive) => !(odd && primitive === "skip_connect"));
       const first = below(possible.length);
       const chosen =
         below(4) === 0 ? [first, (first + 1 + below(possible.length - 1)) % possible.length] : [first];

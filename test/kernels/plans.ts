@@ -4,10 +4,15 @@ import { Identity, type Layer } from "../../src/nn/module.ts";
 import type { CellEdge, CellPlan } from "../../src/space/cell-plan.ts";
 import { supernetOperation } from "../../src/space/mixed-op.ts";
 import { operationBuilder } from "../../src/space/operations.ts";
-import type { Primitive } from "../../src/space/primitives.ts";
+import { PRIMITIVES, type Primitive } from "../../src/space/primitives.ts";
 import { aten } from "../../src/tensor/aten.ts";
 import { noGrad } from "../../src/tensor/autograd.ts";
 import { cat, type Parameter, type Tensor } from "../../src/tensor/tensor.ts";
+
+/** Operations for any number of channels: those of GDAS' fixed reduction cell take multiples of eight. */
+export const ANY_CHANNELS = PRIMITIVES.filter(
+  (name) => name !== "group_conv_3x1_1x3" && name !== "norm_max_pool_3x3",
+);
 
 /** A plan without its modules, and the sizes of the inputs. */
 export interface PlanCase {

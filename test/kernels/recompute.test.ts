@@ -7,13 +7,14 @@ import { createGenerator } from "../../src/random/generator.ts";
 import { countedBytes } from "../../src/run/rehearse.ts";
 import { Network } from "../../src/space/network.ts";
 import { partialEdges } from "../../src/space/partial-channels.ts";
-import { DARTS_PRIMITIVES, PRIMITIVES } from "../../src/space/primitives.ts";
+import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
 import { Supernet, type SupernetOptions } from "../../src/space/supernet.ts";
 import { grad, noGrad } from "../../src/tensor/autograd.ts";
 import { seed } from "../../src/tensor/runtime.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { Parameter, randn, type Tensor } from "../../src/tensor/tensor.ts";
 import { leakFree } from "../support/leak-free.ts";
+import { ANY_CHANNELS } from "./plans.ts";
 
 /** How many random supernets and networks. */
 const CASES = 8;
@@ -58,7 +59,7 @@ function supernetResults(number: number, recompute: boolean): Map<string, Uint8A
   const chosen = DARTS_PRIMITIVES.filter(() => random.int(0, 2) > 0);
   const apart =
     share === undefined && random.int(0, 2) === 0
-      ? PRIMITIVES.filter((name) => name.startsWith("conv_7"))
+      ? ANY_CHANNELS.filter((name) => name.startsWith("conv_7"))
       : [];
   const primitives = ["sep_conv_3x3", ...chosen.filter((name) => name !== "sep_conv_3x3"), ...apart];
   const edges = (nodes * (nodes + 3)) / 2;
@@ -89,7 +90,7 @@ function supernetResults(number: number, recompute: boolean): Map<string, Uint8A
 /** A random derived network's pass, with dropped paths. */
 function networkResults(number: number, recompute: boolean): Map<string, Uint8Array> {
   const random = createGenerator(number, "recompute");
-  const genotype = randomGenotype(random, { nodes: 3, primitives: PRIMITIVES });
+  const genotype = randomGenotype(random, { nodes: 3, primitives: ANY_CHANNELS });
   seed(number);
   using net = new Network({
     genotype,
