@@ -4,8 +4,8 @@ import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { trainingSplit } from "../data/splits.ts";
 import type { Edge, Genotype } from "../genotype/genotype.ts";
-import { splitsFor } from "../search/search.ts";
-import type { Primitive } from "../space/primitives.ts";
+import { splitsFor } from "../search/splits.ts";
+import { BY_MEMORY } from "../space/primitives.ts";
 import { costOf } from "./costs.ts";
 import { expectedPeak, type MemoryLimit, memoryLimit } from "./memory.ts";
 import { probeSearch, probeTraining } from "./probe.ts";
@@ -145,25 +145,12 @@ function peakOf({ device }: Config, resident: number, rehearsal: Rehearsal, load
   return device === "cpu" ? expectedPeak(resident, rehearsal.bytes(load.atOnce)) : null;
 }
 
-/** Primitives from the largest to the smallest in memory. */
-const BY_SIZE: readonly Primitive[] = [
-  "sep_conv_7x7",
-  "sep_conv_5x5",
-  "sep_conv_3x3",
-  "conv_7x1_1x7",
-  "dil_conv_5x5",
-  "dil_conv_3x3",
-  "max_pool_3x3",
-  "avg_pool_3x3",
-  "skip_connect",
-];
-
 /** A cell of nothing but the largest operation of the space: no cell that a search finds takes more. */
 export function largestGenotype({
   nodes,
   primitives,
 }: Pick<Config["space"], "nodes" | "primitives">): Genotype {
-  const largest = BY_SIZE.find((name) => primitives.includes(name)) ?? "skip_connect";
+  const largest = BY_MEMORY.find((name) => primitives.includes(name)) ?? "skip_connect";
   const edges = Array.from({ length: nodes }, (): Edge[] => [
     [largest, 0],
     [largest, 1],

@@ -5,6 +5,7 @@ import type { Genotype } from "../genotype/genotype.ts";
 import { randomGenotype } from "../genotype/random.ts";
 import { part } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
+import { spaceCandidates } from "../space/spaces.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Evaluation, evaluation } from "../train/evaluate.ts";
 import { Training } from "../train/training.ts";
@@ -54,7 +55,12 @@ export async function trainRandom(session: Session, index: number): Promise<Trai
 /** The cell that {@link trainRandom} trains. */
 export function randomCell({ config }: Pick<Session, "config">, index: number): Genotype {
   const { nodes, primitives } = config.space;
-  return randomGenotype(createGenerator(config.seed, `random-cell-${index}`), { nodes, primitives });
+  const candidates = spaceCandidates(config.space);
+  return randomGenotype(createGenerator(config.seed, `random-cell-${index}`), {
+    nodes,
+    primitives,
+    candidates,
+  });
 }
 
 function trainWork({ config }: Session, training: Training, { cell, begin }: TrainTask): Work {

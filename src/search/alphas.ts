@@ -1,8 +1,9 @@
 // What methods make of architecture parameters that are one logit for each edge and candidate, for both cells.
 import { edgeOffset } from "../genotype/genotype.ts";
+import { type Candidates, onCandidates } from "../space/candidates.ts";
 import type { CellMixture, Mixture } from "../space/supernet.ts";
 import { scope } from "../tensor/scope.ts";
-import { Parameter, randn } from "../tensor/tensor.ts";
+import { Parameter, randn, type Tensor, tensor } from "../tensor/tensor.ts";
 import type { AlphaRows, EdgeLogits, MethodContext } from "./method.ts";
 
 /** Parameters of the normal and of the reduction cell. */
@@ -37,9 +38,34 @@ export function named(kind: string, { normal, reduce }: CellParameters): [string
   ];
 }
 
-/** Alphas as numbers. */
-export function rowsOf({ normal, reduce }: CellParameters): AlphaRows {
-  return { normal: normal.toRows(), reduce: reduce.toRows() };
+/** Alphas as numbers; -Infinity where an edge does not have the candidate. */
+export function rowsOf({ normal, reduce }: CellParameters, candidates?: Candidates): AlphaRows {
+  return {
+    normal: onCandidates(normal.toRows(), candidates?.normal),
+    reduce: onCandidates(reduce.toRows(), candidates?.reduce),
+  };
+}
+
+/** Alphas with -Infinity where an edge does not have the candidate: no probability there, and no gradient. */
+export function logitsOn(
+  { normal, reduce }: CellParameters,
+  candidates: Candidates | undefined,
+): { readonly normal: Tensor; readonly reduce: Tensor } {
+  return {
+    normal: masked(normal, candidates?.normal),
+    reduce: masked(reduce, candidates?.reduce),
+  };
+}
+
+function masked(alphas: Tensor, candidates: Candidates["normal"] | undefined): Tensor {
+  if (!candidates) return alphas;
+  const [edges, operations] = alphas.shape as [number, number];
+  const mask = onCandidates(
+    Array.from({ length: edges }, () => Array.from({ length: operations }, () => 0)),
+    candidates,
+  );
+  const { dtype, device, shape } = alphas;
+  return alphas.add(tensor(mask.flat(), shape, { dtype, device }));
 }
 
 /** Logits of the edges as numbers. */
@@ -48,8 +74,9 @@ export function logitsOf({ normal, reduce }: CellParameters): EdgeLogits {
 }
 
 /** The softmax over the candidates of each edge: the mixture of DARTS. */
-export function softmaxMixture({ normal, reduce }: CellParameters): Mixture {
-  const mix = (alphas: Parameter): CellMixture => ({ operations: alphas.softmax(1) });
+export function softmaxMixture(alphas: CellParameters, candidates?: Candidates): Mixture {
+  const { normal, reduce } = logitsOn(alphas, candidates);
+  const mix = (logits: Tensor): CellMixture => ({ operations: logits.softmax(1) });
   return { normal: mix(normal), reduce: mix(reduce) };
 }
 

@@ -8,13 +8,14 @@ import type { MethodContext, SearchMethod, SearchStep, StepResult } from "./meth
 
 /** The method of the DARTS paper. */
 export function createDarts(context: MethodContext): SearchMethod {
+  const { candidates } = context;
   const alphas = createAlphas(context);
   return {
     alphas: new Map(named("alphas", alphas)),
-    mixture: () => softmaxMixture(alphas),
+    mixture: () => softmaxMixture(alphas, candidates),
     step: (step) => dartsStep(step, context),
-    derive: () => deriveGenotype(rowsOf(alphas), context.primitives),
-    alphaRows: () => rowsOf(alphas),
+    derive: () => deriveGenotype(rowsOf(alphas, candidates), context.primitives),
+    alphaRows: () => rowsOf(alphas, candidates),
   };
 }
 

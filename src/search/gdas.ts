@@ -11,8 +11,8 @@ import type { gdas } from "../methods/gdas.ts";
 import { linear } from "../optim/schedule.ts";
 import type { CellMixture } from "../space/supernet.ts";
 import { aten } from "../tensor/aten.ts";
-import type { Parameter, Tensor } from "../tensor/tensor.ts";
-import { createAlphas, named, rowsOf } from "./alphas.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { createAlphas, logitsOn, named, rowsOf } from "./alphas.ts";
 import { firstOrderStep, weightStep } from "./bilevel.ts";
 import { concreteSample, gumbelNoise, straightThrough } from "./concrete.ts";
 import type { MethodContext, SearchMethod, SearchStep, StepResult } from "./method.ts";
@@ -22,7 +22,7 @@ export function createGdas(
   context: MethodContext,
   { temperature, temperatureMin }: OptionsOf<typeof gdas>,
 ): SearchMethod {
-  const { epochs, primitives, random } = context;
+  const { epochs, primitives, candidates, random } = context;
   const alphas = createAlphas(context);
   const temperatureAt = (epoch: number) =>
     linear(temperature, temperatureMin, Math.max(1, epochs - 1), epoch);
@@ -31,15 +31,16 @@ export function createGdas(
   return {
     alphas: new Map(named("alphas", alphas)),
     mixture(purpose, epoch) {
-      const mix = (cell: Parameter) => {
+      const mix = (cell: Tensor) => {
         const logits = cell.logSoftmax(1);
         return oneOnEachEdge(purpose === "validation" ? logits.softmax(1) : sample(logits, epoch));
       };
-      return { normal: mix(alphas.normal), reduce: mix(alphas.reduce) };
+      const { normal, reduce } = logitsOn(alphas, candidates);
+      return { normal: mix(normal), reduce: mix(reduce) };
     },
     step: (step) => gdasStep(step, context),
-    derive: () => deriveGenotype(rowsOf(alphas), primitives, deriveGdas),
-    alphaRows: () => rowsOf(alphas),
+    derive: () => deriveGenotype(rowsOf(alphas, candidates), primitives, deriveGdas),
+    alphaRows: () => rowsOf(alphas, candidates),
     figures: (epoch) => ({ temperature: temperatureAt(epoch) }),
   };
 }

@@ -11,7 +11,7 @@ import { partialEdges } from "../space/partial-channels.ts";
 import type { CellMixture } from "../space/supernet.ts";
 import { aten } from "../tensor/aten.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
-import { createAlphas, createBetas, logitsOf, named, rowsOf } from "./alphas.ts";
+import { createAlphas, createBetas, logitsOf, logitsOn, named, rowsOf } from "./alphas.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
 
@@ -20,11 +20,11 @@ export function createPcDarts(
   context: MethodContext,
   { partialChannels, edgeNormalization }: OptionsOf<typeof pcDarts>,
 ): SearchMethod {
-  const { nodes, primitives } = context;
+  const { nodes, primitives, candidates } = context;
   const alphas = createAlphas(context);
   const betas = edgeNormalization ? createBetas(context) : undefined;
   const mix = (cell: "normal" | "reduce"): CellMixture => {
-    const operations = alphas[cell].softmax(1);
+    const operations = logitsOn(alphas, candidates)[cell].softmax(1);
     return betas ? { operations, edges: edgeWeights(betas[cell], nodes) } : { operations };
   };
   return {
@@ -33,12 +33,12 @@ export function createPcDarts(
     mixture: () => ({ normal: mix("normal"), reduce: mix("reduce") }),
     step: (step) => dartsStep(step, context),
     derive() {
-      if (!betas) return deriveGenotype(rowsOf(alphas), primitives, deriveDarts);
+      if (!betas) return deriveGenotype(rowsOf(alphas, candidates), primitives, deriveDarts);
       const { normal, reduce } = logitsOf(betas);
-      const logits = { ...rowsOf(alphas), normalBetas: normal, reduceBetas: reduce };
+      const logits = { ...rowsOf(alphas, candidates), normalBetas: normal, reduceBetas: reduce };
       return deriveGenotype(logits, primitives, derivePcDarts);
     },
-    alphaRows: () => rowsOf(alphas),
+    alphaRows: () => rowsOf(alphas, candidates),
     ...(betas && { edgeLogits: () => logitsOf(betas) }),
   };
 }

@@ -52,7 +52,7 @@ function createSdarts(
   { epsilon, epsilonMin }: OptionsOf<typeof sdartsRs>,
   perturb: Perturb,
 ): SearchMethod {
-  const { epochs, primitives, random } = context;
+  const { epochs, primitives, candidates, random } = context;
   const alphas = createAlphas(context);
   const radiusAt = (epoch: number) => linear(epsilonMin, epsilon, epochs, epoch);
   /** What the weights are trained under at this moment. */
@@ -67,11 +67,12 @@ function createSdarts(
   };
   return {
     alphas: new Map(named("alphas", alphas)),
-    mixture: (purpose) => (purpose === "weights" && imposed ? imposed : softmaxMixture(alphas)),
+    mixture: (purpose) => (purpose === "weights" && imposed ? imposed : softmaxMixture(alphas, candidates)),
     step: (step) =>
       dartsStep(step, context, () =>
         scope(() => {
-          const clean = noGrad(() => [alphas.normal.softmax(1), alphas.reduce.softmax(1)]);
+          const { normal, reduce } = softmaxMixture(alphas, candidates);
+          const clean = [normal.operations.detach(), reduce.operations.detach()];
           const perturbed = step.evaluating(() =>
             perturb(clean, {
               radius: radiusAt(step.epoch),
@@ -84,8 +85,8 @@ function createSdarts(
           return under(perturbed, () => weightStep(step));
         }),
       ),
-    derive: () => deriveGenotype(rowsOf(alphas), primitives),
-    alphaRows: () => rowsOf(alphas),
+    derive: () => deriveGenotype(rowsOf(alphas, candidates), primitives),
+    alphaRows: () => rowsOf(alphas, candidates),
     figures: (epoch) => ({ epsilon: radiusAt(epoch) }),
   };
 }
@@ -96,7 +97,9 @@ function drawAround(probabilities: Probabilities, radius: number, random: Genera
     probabilities.map((p) => {
       const { shape, dtype, device, numel } = p;
       const noise = Array.from({ length: numel }, () => radius * (2 * random.uniform() - 1));
-      return project(p.add(tensor(noise, shape, { dtype, device })));
+      // An edge gets no probability of a candidate that it does not have.
+      const there = aten.gt.Scalar(p, 0).to({ dtype });
+      return project(p.add(tensor(noise, shape, { dtype, device }).mul(there)));
     }),
   );
 }

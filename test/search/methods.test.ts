@@ -27,6 +27,13 @@ const MAY_KEEP_NONE = ["snas"];
 /** What a method needs beside the settings of the toy: PC-DARTS, channels that its share divides. */
 const NEEDS: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   "pc-darts": { "search.channels": 4, "search.options.partialChannels": 2 },
+  // One stage: what happens between stages has tests of its own.
+  "p-darts": {
+    "search.options.addCells": [0],
+    "search.options.addChannels": [0],
+    "search.options.dropOperations": [0],
+    "search.options.skipDropout": [0.2],
+  },
 };
 const dataset = toyDataset();
 const folder = mkdtempSync(join(tmpdir(), "darts-methods-"));
