@@ -22,7 +22,7 @@ export function randomGenotype(
     throw new UserError("primitives: got nothing but none, expected at least one operation to draw");
   }
   const opsOf = (cell: keyof Candidates) => (edge: number) =>
-    candidates?.[cell][edge]!.map((k) => primitives[k]!).filter((op) => op !== "none") ?? ops;
+    candidates ? ops.filter((op) => candidates[cell][edge]!.includes(primitives.indexOf(op))) : ops;
   const normal = randomCell(generator, nodes, opsOf("normal"));
   const reduce = randomCell(generator, nodes, opsOf("reduce"));
   return { normal, normalConcat: allNodes(nodes), reduce, reduceConcat: allNodes(nodes) };
