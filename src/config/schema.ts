@@ -172,10 +172,11 @@ const guard = z.strictObject({
       "epochs from one measurement of that eigenvalue to the next (0: only where the method asks for it)",
     ),
   hessian: z
-    .enum(["differences", "exact"])
-    .default("differences")
+    .enum(["exact", "differences"])
+    .default("exact")
     .describe(
-      "products with the Hessian: finite differences on any kernels, or exact ones on libtorch's operators",
+      "products with the Hessian: exact ones on libtorch's operators, or finite differences on any kernels, which take " +
+        "less memory and see the kinks of ReLU and pooling as well",
     ),
 });
 

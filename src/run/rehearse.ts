@@ -7,12 +7,12 @@ import type { Genotype } from "../genotype/genotype.ts";
 import type { Module } from "../nn/module.ts";
 import { createGenerator } from "../random/generator.ts";
 import { buildMethod } from "../search/build.ts";
+import type { SearchMethod } from "../search/method.ts";
 import { Search } from "../search/search.ts";
 import { type SearchShape, shapeOf } from "../search/shape.ts";
 import { isOneLevel } from "../search/splits.ts";
 import { releaseKernelMemory } from "../space/fused-cell.ts";
 import { operator } from "../tensor/aten.ts";
-import { scope } from "../tensor/scope.ts";
 import { Training } from "../train/training.ts";
 import { memoryLimit, tensorRoom } from "./memory.ts";
 
@@ -71,18 +71,22 @@ export function rehearseSearch(config: Config, images: Images, load: Load): Rehe
 
 /** The shapes in which a search may take the most memory or time; one where its method does not change it. */
 export function rehearsedShapes(config: Config, images: Images): readonly SearchShape[] {
-  return scope(() => {
-    const dataset = noise(images, 1);
-    const begin = () => buildMethod(config, dataset, createGenerator(0, "rehearsal/method"));
-    const shapes = (begin().rehearsals ?? [() => {}]).map((_, i) => {
-      const method = begin();
-      method.rehearsals?.[i]?.();
-      const shape = shapeOf(config, method);
+  const dataset = noise(images, 1);
+  const withMethod = <T>(use: (method: SearchMethod) => T): T => {
+    const method = buildMethod(config, dataset, createGenerator(0, "rehearsal/method"));
+    try {
+      return use(method);
+    } finally {
       for (const alpha of method.alphas.values()) alpha.dispose();
-      return shape;
-    });
-    return shapes;
-  });
+    }
+  };
+  const count = withMethod(({ rehearsals }) => rehearsals?.length ?? 1);
+  return Array.from({ length: count }, (_, i) =>
+    withMethod((method) => {
+      method.rehearsals?.[i]?.();
+      return shapeOf(config, method);
+    }),
+  );
 }
 
 function rehearseShape(

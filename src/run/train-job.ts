@@ -54,8 +54,8 @@ export async function trainRandom(session: Session, index: number): Promise<Trai
 
 /** The cell that {@link trainRandom} trains. */
 export function randomCell({ config }: Pick<Session, "config">, index: number): Genotype {
-  const { nodes, primitives } = config.space;
-  const candidates = spaceCandidates(config.space);
+  const { name, nodes, primitives } = config.space;
+  const candidates = spaceCandidates(name, primitives);
   return randomGenotype(createGenerator(config.seed, `random-cell-${index}`), {
     nodes,
     primitives,

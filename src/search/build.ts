@@ -22,7 +22,7 @@ export function buildMethod(config: Config, { train }: Images, random: Generator
   return createMethod(search.method, search.options, {
     nodes: space.nodes,
     primitives: space.primitives,
-    candidates: spaceCandidates(space),
+    candidates: spaceCandidates(space.name, space.primitives),
     epochs: search.epochs,
     order: search.order,
     archFromEpoch: search.archFromEpoch,

@@ -27,7 +27,9 @@ export function shapeOf({ search, space }: Config, method: Pick<SearchMethod, "s
     channels,
     cells,
     batchSize,
-    candidates: spaceCandidates(space) ?? allCandidates(edgeOffset(space.nodes), space.primitives.length),
+    candidates:
+      spaceCandidates(space.name, space.primitives) ??
+      allCandidates(edgeOffset(space.nodes), space.primitives.length),
     schedule: { first: 0, epochs },
     ...method.shape?.(),
   };

@@ -65,13 +65,7 @@ export const SPACE_NAMES = ["darts", "s1", "s2", "s3", "s4"] as const;
 export type SpaceName = (typeof SPACE_NAMES)[number];
 
 /** The candidates of each edge of a configuration's space; undefined where every edge has all of them. */
-export function spaceCandidates({
-  name,
-  primitives,
-}: {
-  readonly name: SpaceName;
-  readonly primitives: readonly Primitive[];
-}): Candidates | undefined {
+export function spaceCandidates(name: SpaceName, primitives: readonly Primitive[]): Candidates | undefined {
   const { edges } = SPACES[name];
   if (!edges) return undefined;
   const columns = (rows: readonly (readonly Primitive[])[]) =>

@@ -107,7 +107,7 @@ test("random cells of s1 are cells of s1", () => {
     const { normal, reduce } = randomGenotype(createGenerator(seed), {
       nodes: 4,
       primitives: space.primitives,
-      candidates: spaceCandidates(space),
+      candidates: spaceCandidates(space.name, space.primitives),
     });
     isInS1("normal", normal);
     isInS1("reduce", reduce);
