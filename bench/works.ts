@@ -217,6 +217,7 @@ function createSearch(size: Size, order: "first" | "second"): { method: SearchMe
     primitives: DARTS_PRIMITIVES,
     ...shape,
     epochs: 50,
+    batchSize: 64,
     order,
     archFromEpoch: 0,
     device: DEVICE,

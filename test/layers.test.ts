@@ -10,7 +10,10 @@ const SOURCE = fileURLToPath(new URL("../../src", import.meta.url));
 
 /** From the lowest: a file may import from its own folder, from lower ranks, and the bases from each other. */
 const RANKS: readonly (readonly string[])[] = [
-  ["errors.ts", "files.ts", "processes.ts", "random", "config", "methods", "genotype", "space/primitives.ts"],
+  [
+    ...["errors.ts", "files.ts", "processes.ts", "random", "config", "methods", "genotype"],
+    ...["space/primitives.ts", "space/candidates.ts", "space/spaces.ts"],
+  ],
   ["native"],
   ["tensor"],
   ["nn", "optim", "data"],
@@ -25,7 +28,8 @@ const RANKS: readonly (readonly string[])[] = [
 
 /** What must work without libtorch: nothing here may load src/native or src/tensor when it is loaded itself. */
 const PURE = [
-  ...["errors.ts", "files.ts", "random", "config", "methods", "genotype", "space/primitives.ts", "cli"],
+  ...["errors.ts", "files.ts", "random", "config", "methods", "genotype", "cli"],
+  ...["primitives", "candidates", "spaces"].map((name) => `space/${name}.ts`),
   ...["events", "run-folder", "safetensors", "genotype-source", "job"].map((name) => `run/${name}.ts`),
 ];
 

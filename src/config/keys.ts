@@ -17,6 +17,8 @@ export interface ConfigKey {
   /** The allowed words of a text, or of each item of a list; undefined when any text will do. */
   readonly choices: readonly string[] | undefined;
   readonly default: unknown;
+  /** Whether it is a list of numbers. */
+  readonly numbers: boolean;
   readonly description: string;
   /** The allowed values in words: "a whole number, at least 1". */
   readonly expected: string;
@@ -114,6 +116,7 @@ function describe(node: SchemaNode, path: string): ConfigKey {
     nullable,
     choices,
     default: node.default,
+    numbers: ["integer", "number"].includes(String(value.items?.type)),
     description: node.description ?? "",
     expected,
   };
@@ -155,10 +158,15 @@ function expectation(node: SchemaNode, kind: KeyKind, choices: readonly string[]
     case "boolean":
       return "true or false";
     case "list":
-      return `a list${node.minItems ? ` of at least ${node.minItems}` : ""}${choices ? ` of: ${choices.join(", ")}` : ""}`;
+      return `a list${node.minItems ? ` of at least ${node.minItems}` : ""}${numbersIn(node)}${choices ? ` of: ${choices.join(", ")}` : ""}`;
     case "text":
       return choices ? `one of: ${choices.join(", ")}` : "a text";
   }
+}
+
+function numbersIn({ items }: SchemaNode): string {
+  if (items?.type === "integer") return ` of whole numbers${bounds(items)}`;
+  return items?.type === "number" ? ` of numbers${bounds(items)}` : "";
 }
 
 /** Bounds in words; the largest safe integer, which zod adds to every integer, is no bound worth a word. */

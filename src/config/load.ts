@@ -8,6 +8,7 @@ import { completeMethod } from "./method-settings.ts";
 import { findPreset } from "./presets.ts";
 import { type Config, configSchema } from "./schema.ts";
 import { unparsable } from "./shallow.ts";
+import { completeSpace } from "./space-settings.ts";
 
 /** Where settings come from; each source is optional. */
 export interface ConfigSources {
@@ -36,7 +37,8 @@ export function resolveConfig({ preset, file, set = [], flags = {} }: ConfigSour
     if (value !== undefined) sources.push(readFlag(path, value));
   }
   const merged = sources.reduce((weak, { settings }) => merge(weak, settings), {} as Settings);
-  return configSchema.parse(completeMethod(merged, locateIn(sources)));
+  const locate = locateIn(sources);
+  return configSchema.parse(completeMethod(completeSpace(merged, locate), locate));
 }
 
 /**
@@ -99,8 +101,15 @@ function readValue(key: ConfigKey, text: string): unknown {
   if (key.nullable && value === null) return null;
   if (key.kind === "text") return typeof value === "string" ? value : text;
   if (key.kind === "list" && text.trim() === "") return [];
-  if (key.kind === "list" && typeof value === "string") return value.split(",").map((item) => item.trim());
+  if (key.kind === "list" && typeof value === "string")
+    return value.split(",").map((item) => readItem(key, item));
+  if (key.kind === "list" && key.numbers && typeof value === "number") return [value];
   return value ?? text;
+}
+
+function readItem({ numbers }: ConfigKey, item: string): unknown {
+  const text = item.trim();
+  return numbers ? parseYaml(text) : text;
 }
 
 function parseYaml(text: string): unknown {

@@ -18,7 +18,8 @@ export function completeMethod(settings: Settings, locate: Locate): Settings {
   const order = (search["order"] ?? method.orders[0]) as Order;
   checkOrder(method, order, locate);
   const options = completeOptions(method, (search["options"] ?? {}) as Settings, locate);
-  return { ...settings, search: { ...search, order, options } };
+  const select = search["select"] ?? method.select;
+  return { ...settings, search: { ...search, order, options, ...(select !== undefined && { select }) } };
 }
 
 function methodOf(search: Settings, locate: Locate): MethodDeclaration {

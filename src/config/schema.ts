@@ -2,6 +2,7 @@
 // Command-line flags are derived from these keys (`search.batchSize` → `--search-batch-size`).
 import { z } from "zod";
 import { DARTS_PRIMITIVES, isPrimitive } from "../space/primitives.ts";
+import { SPACE_NAMES } from "../space/spaces.ts";
 
 const positive = z.number().int().min(1);
 const rate = z.number().min(0);
@@ -71,6 +72,10 @@ const data = z.strictObject({
 });
 
 const space = z.strictObject({
+  name: z
+    .enum(SPACE_NAMES)
+    .default("darts")
+    .describe("search space: that of darts, or RobustDARTS' s1 to s4, which bring their candidates"),
   nodes: positive.default(4).describe("intermediate nodes of a cell"),
   primitives: z
     .array(z.string().refine(isPrimitive).meta({ words: "primitives" }))
@@ -123,6 +128,56 @@ const search = z.strictObject({
   archGradClip: rate.default(0).describe("largest global norm of the alphas' gradient (0: no clipping)"),
   archFromEpoch: z.number().int().min(0).default(0).describe("first epoch that moves the alphas"),
   cutout: z.number().int().min(0).default(0).describe("side of the Cutout square in the search (0: none)"),
+  select: z
+    .enum(["last", "best-validation", "guard"])
+    .default("last")
+    .describe(
+      "epoch whose cell is taken: the last, the one of best validation accuracy, or the one that an early end or the " +
+        "collapse guard goes back to (the last where neither fired); not given, a method's own: guard for r-darts",
+    ),
+});
+
+const guard = z.strictObject({
+  action: z
+    .enum(["warn", "stop", "off"])
+    .default("warn")
+    .describe("what the collapse guard does when one of its rules fires in the search"),
+  skips: positive
+    .nullable()
+    .default(4)
+    .describe("skip connections in the normal cell from which on it is collapsing (null: not watched)"),
+  entropy: z
+    .number()
+    .gt(0)
+    .lt(1)
+    .nullable()
+    .default(0.05)
+    .describe(
+      "mean entropy of the normal alphas, as a share of the largest, below which (null: not watched)",
+    ),
+  eigenvalueGrowth: z
+    .number()
+    .gt(1)
+    .nullable()
+    .default(1.3)
+    .describe(
+      "growth of the Hessian's largest eigenvalue above which, where it is measured (null: not watched)",
+    ),
+  eigenvalueEvery: z
+    .number()
+    .int()
+    .min(0)
+    .default(0)
+    .describe(
+      "epochs from one measurement of that eigenvalue to the next (0: only where the method asks for it)",
+    ),
+  hessian: z
+    .enum(["exact", "differences"])
+    .default("exact")
+    .describe(
+      "products with the Hessian: exact ones on libtorch's operators, or finite differences on any kernels, which take " +
+        "less memory and see the kinks of ReLU and pooling as well",
+    ),
 });
 
 const train = z.strictObject({
@@ -199,6 +254,7 @@ export const configSchema = z.strictObject({
   data: data.prefault({}),
   space: space.prefault({}),
   search: search.prefault({}),
+  guard: guard.prefault({}),
   train: train.prefault({}),
 });
 

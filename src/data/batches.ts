@@ -56,6 +56,12 @@ export interface Batches {
   restore(state: BatchesState): void;
 }
 
+/** The same place in an epoch that is cut into batches of another size: after as many images, or a few less. */
+export function withBatchSize(state: BatchesState, batchSize: number): BatchesState {
+  const batch = Math.floor((state.batch * state.batchSize) / batchSize);
+  return { ...state, batchSize, batch };
+}
+
 /** Batches of `view`. */
 export function createBatches(view: View, options: BatchesOptions): Batches {
   const { batchSize, shuffle = true, dropLast = false, seed, stream } = options;

@@ -205,7 +205,8 @@ function keepPairs(strengths: Matrix, primitives: readonly Primitive[], pairs: n
     strengths
       .slice(first, last)
       .flatMap((row, from) => primitives.map((op, k) => ({ edge: [op, from] as const, strength: row[k]! })))
-      .filter(({ edge: [op] }) => op !== "none")
+      // -Infinity: a candidate that the edge does not have.
+      .filter(({ edge: [op], strength }) => op !== "none" && strength > Number.NEGATIVE_INFINITY)
       .sort((a, b) => b.strength - a.strength)
       .slice(0, pairs)
       .map(({ edge }) => edge),

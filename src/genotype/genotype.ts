@@ -70,9 +70,9 @@ export function cellOf(nodes: readonly (readonly Edge[])[]): CellEdges {
  */
 export type KeptEdges = number | "every";
 
-/** {@link KeptEdges} of one node (from 0), when an edge has so many operations that can be kept. */
-export function keptBy(node: number, kept: KeptEdges, operations: number): number {
-  return kept === "every" ? node + 2 : Math.min(kept, (node + 2) * operations);
+/** {@link KeptEdges} of one node, by the operations that each edge into it could keep. */
+export function keptBy(kept: KeptEdges, open: readonly (readonly unknown[])[]): number {
+  return kept === "every" ? open.length : Math.min(kept, open.flat().length);
 }
 
 /** Whether cell `index` of `cells` halves the size and doubles the channels: the cells at 1/3 and 2/3 do. */

@@ -1,12 +1,14 @@
 // Random cells of the search space: the baseline that a search has to beat (DARTS, section 3.2).
 import { UserError } from "../errors.ts";
 import type { Generator } from "../random/generator.ts";
+import type { Candidates } from "../space/candidates.ts";
 import type { Primitive } from "../space/primitives.ts";
 import {
   allNodes,
   type CellEdges,
   cellOf,
   type Edge,
+  edgeOffset,
   type Genotype,
   type KeptEdges,
   keptBy,
@@ -14,19 +16,37 @@ import {
 
 /**
  * Draws a genotype, all uniformly: for each node of each cell so many different predecessors as `kept` says (two), and
- * for each edge one of the primitives but `none`. A node that keeps more edges than it has predecessors takes them all
- * again, with other operations. Throws a UserError when `none` is all there is.
+ * for each edge one of the primitives (or of its candidates, where it has its own) but `none`. A node that keeps more
+ * edges than it has predecessors takes them all again, with other operations. Throws a UserError when `none` is all
+ * there is.
  */
 export function randomGenotype(
   generator: Generator,
-  { nodes, primitives, kept = 2 }: { nodes: number; primitives: readonly Primitive[]; kept?: KeptEdges },
+  {
+    nodes,
+    primitives,
+    kept = 2,
+    candidates,
+  }: {
+    nodes: number;
+    primitives: readonly Primitive[];
+    kept?: KeptEdges;
+    candidates?: Candidates | undefined;
+  },
 ): Genotype {
   const ops = primitives.filter((op) => op !== "none");
   if (ops.length === 0) {
     throw new UserError("primitives: got nothing but none, expected at least one operation to draw");
   }
-  const normal = randomCell(generator, { nodes, ops, kept });
-  const reduce = randomCell(generator, { nodes, ops, kept });
+  const draw = (cell: keyof Candidates) =>
+    randomCell(generator, {
+      nodes,
+      kept,
+      opsOf: (edge) =>
+        candidates ? ops.filter((op) => candidates[cell][edge]!.includes(primitives.indexOf(op))) : ops,
+    });
+  const normal = draw("normal");
+  const reduce = draw("reduce");
   return { normal, normalConcat: allNodes(nodes), reduce, reduceConcat: allNodes(nodes) };
 }
 
@@ -42,12 +62,15 @@ export function countCells(nodes: number, ops: number): bigint {
 
 function randomCell(
   generator: Generator,
-  { nodes, ops, kept }: { nodes: number; ops: readonly Primitive[]; kept: KeptEdges },
+  { nodes, kept, opsOf }: { nodes: number; kept: KeptEdges; opsOf: (edge: number) => readonly Primitive[] },
 ): CellEdges {
   const byNode = Array.from({ length: nodes }, (_, node) => {
+    const open = [0, 1, ...allNodes(node)].map((from) => opsOf(edgeOffset(node) + from));
     const edges: Edge[] = [];
-    for (const from of drawPredecessors(generator, node, keptBy(node, kept, ops.length))) {
-      const free = ops.filter((op) => !edges.some(([other, source]) => other === op && source === from));
+    for (const from of drawPredecessors(generator, open, keptBy(kept, open))) {
+      const free = open[from]!.filter(
+        (op) => !edges.some(([other, source]) => other === op && source === from),
+      );
       edges.push([free[generator.int(0, free.length - 1)]!, from]);
     }
     return edges;
@@ -55,12 +78,22 @@ function randomCell(
   return cellOf(byNode);
 }
 
-/** `count` predecessors of a node in ascending order; none comes again before all others have come as often. */
-function drawPredecessors(generator: Generator, node: number, count: number): number[] {
+/**
+ * `count` predecessors of a node in ascending order, by the operations that the edge from each has: none comes more
+ * often than it has operations, nor again before all others that could have come as often.
+ */
+function drawPredecessors(
+  generator: Generator,
+  open: readonly (readonly Primitive[])[],
+  count: number,
+): number[] {
+  const taken = open.map(() => 0);
   let left: number[] = [];
   const drawn = Array.from({ length: count }, () => {
-    if (left.length === 0) left = [0, 1, ...allNodes(node)];
-    return left.splice(generator.int(0, left.length - 1), 1)[0]!;
+    if (left.length === 0) left = [...open.keys()].filter((from) => taken[from]! < open[from]!.length);
+    const from = left.splice(generator.int(0, left.length - 1), 1)[0]!;
+    taken[from] = taken[from]! + 1;
+    return from;
   });
   return drawn.sort((a, b) => a - b);
 }

@@ -46,12 +46,16 @@ export interface MethodDeclaration<Options extends z.ZodObject = z.ZodObject> {
   readonly refusals?: Readonly<Partial<Record<Order, string>>>;
   /** The cells that it derives; absent: two edges for each node of both. */
   readonly derives?: (options: z.infer<Options>) => DerivedCells;
+  /** The epoch whose cell it takes, where that is not the last: what `search.select` is when it is not given. */
+  readonly select?: Config["search"]["select"];
   /** A plugin's method has none. */
   readonly presets?: {
     /** Every hyper-parameter of the reference, its evaluation phase included. */
     readonly paper: MethodPreset;
     /** Minutes on two cores. */
     readonly quick: MethodPreset;
+    /** Further published settings by the word that is put after the method's name. */
+    readonly variants?: Readonly<Record<string, MethodPreset>>;
   };
   /** What is wrong with a configuration that the schema cannot see; throws a UserError. */
   readonly check?: (config: Config, options: z.infer<Options>) => void;

@@ -71,6 +71,7 @@ export const gdas = {
           epochs: 250,
           batchSize: 256,
           nesterov: true,
+          select: "best-validation",
           weightDecay: 5e-4,
           options: { temperature: 10, temperatureMin: 0.1, fixedReduction: false },
         },
@@ -80,8 +81,6 @@ export const gdas = {
         "The code's supernet of this space has no batch norm after pooling and one more before the classifier; here " +
           "it is DARTS' supernet, of as many cells.",
         "The code's evaluation warms its learning rate up in 5 further epochs; here in the first 5 of the 300.",
-        "The code takes the genotype of the epoch with the best validation accuracy; a run keeps that epoch's " +
-          "checkpoint as search-best.",
         "The published figure of 2.5M parameters belongs to the variant with a fixed reduction cell: " +
           "search.options.fixedReduction. In its search the code's convolutions have biases, which the batch norms " +
           "behind them take away again but for one; here none has.",

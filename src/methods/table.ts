@@ -8,12 +8,15 @@ import { darts } from "./darts.ts";
 import type { DerivedCells, MethodDeclaration } from "./declaration.ts";
 import { gdas } from "./gdas.ts";
 import { iDarts } from "./i-darts.ts";
+import { pDarts } from "./p-darts.ts";
 import { pcDarts } from "./pc-darts.ts";
+import { rDarts } from "./r-darts.ts";
 import { sdartsAdv, sdartsRs } from "./sdarts.ts";
+import { sgas } from "./sgas.ts";
 import { snas } from "./snas.ts";
 
 const methods = new Map<string, MethodDeclaration>(
-  [darts, iDarts, pcDarts, gdas, snas, sdartsRs, sdartsAdv].map((method) => [
+  [darts, iDarts, pcDarts, pDarts, gdas, snas, sgas, sdartsRs, sdartsAdv, rDarts].map((method) => [
     method.name,
     method as MethodDeclaration,
   ]),
@@ -52,13 +55,19 @@ export function derivedCells({
   return declaration.derives?.(declaration.options.parse(options)) ?? { kept: 2 };
 }
 
-/** The presets of every method: `<method>`, the published settings, and `<method>-quick`. */
+/** The presets of every method: `<method>`, the published settings, `<method>-quick`, and their variants. */
 export function methodPresets(): Readonly<Record<string, Preset>> {
   const presets = declaredMethods().flatMap(({ name, source, presets }) =>
     presets
       ? [
           { ...presets.paper, name, source, sources: {} },
           { ...presets.quick, name: `${name}-quick`, source, sources: {} },
+          ...Object.entries(presets.variants ?? {}).map(([word, variant]) => ({
+            ...variant,
+            name: `${name}-${word}`,
+            source,
+            sources: {},
+          })),
         ]
       : [],
   );

@@ -21,7 +21,8 @@ export function lossGradient(loss: Loss, inputs: readonly Tensor[]): LossGradien
   for (const [i, part] of (typeof loss === "function" ? [loss] : loss).entries()) {
     gradients = scope(() => {
       const output = part();
-      const found = grad([output], inputs);
+      // A loss that none of the inputs has a part in (alphas that are all decided) may have no graph at all.
+      const found = output.requiresGrad ? grad([output], inputs) : inputs.map(() => undefined);
       value += output.item();
       return i === 0 ? found : sum(gradients, found, i > 1);
     });

@@ -50,14 +50,21 @@ export interface SearchEpochEvent {
   readonly validLoss: number | null;
   readonly validAccuracy: number | null;
   readonly learningRate: number;
-  /** Raw alphas of each cell type, [edges, primitives]. */
-  readonly alphas: { readonly normal: number[][]; readonly reduce: number[][] };
+  /** Raw alphas of each cell type, [edges, primitives]; null where an edge does not have the candidate. */
+  readonly alphas: {
+    readonly normal: readonly (readonly (number | null)[])[];
+    readonly reduce: readonly (readonly (number | null)[])[];
+  };
+  /** Largest eigenvalue of the validation loss's Hessian in the alphas, in epochs that measured it. */
+  readonly eigenvalue?: number;
   /** Raw logits of the edges of each cell type, [edges]; only of a method that learns them (PC-DARTS' betas). */
   readonly edgeLogits?: { readonly normal: number[]; readonly reduce: number[] };
   /** What the method says of itself: temperatures, radii, prices. */
   readonly figures?: Readonly<Record<string, number>>;
   /** Mean entropy of the softmax over the edges, in nats. */
   readonly entropy: { readonly normal: number; readonly reduce: number };
+  /** The same were all candidates of each edge level. */
+  readonly evenEntropy: { readonly normal: number; readonly reduce: number };
   /** skip_connect edges of the genotype of the moment. */
   readonly skipCount: { readonly normal: number; readonly reduce: number };
   readonly genotype: Genotype;

@@ -6,7 +6,7 @@ import type { EventLog, LoggedEvent, RunEvent } from "./events.ts";
 /** Something about a run that a person should look at. */
 export interface HealthEvent {
   readonly type: "health";
-  readonly kind: "loss-spike" | "dead-alphas" | "not-finite";
+  readonly kind: "loss-spike" | "dead-alphas" | "not-finite" | "collapse";
   /** `search`, the name of the cell in training, or `training`. */
   readonly phase: string;
   /** Counted from 0. */
@@ -14,6 +14,9 @@ export interface HealthEvent {
   /** Counted from 0; null where it is of a whole epoch. */
   readonly step: number | null;
   readonly message: string;
+  /** Of a collapse: the rule that fired, and the epoch that it goes back to. */
+  readonly rule?: string;
+  readonly back?: number;
 }
 
 /** Steps that a loss is compared with, and how many of them there must be. */

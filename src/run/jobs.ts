@@ -177,11 +177,14 @@ function requireSameImages(got: DataSummary, own: DataSummary, run: string): voi
   );
 }
 
-/** The genotype of a search's last epoch, or of another one: as its method derived it and the event log holds it. */
+/** The genotype of the epoch that a search took (its last so far while it goes on), or of another one: as its method derived it and the event log holds it. */
 export async function deriveCommand({ run: path, epoch }: DeriveOptions): Promise<JobResult> {
   const run = openRun(path);
-  const epochs = readEvents(run.files.events).filter((event) => event.type === "search-epoch");
-  const chosen = findEpoch(epochs, epoch, path);
+  const events = readEvents(run.files.events);
+  const epochs = events.filter((event) => event.type === "search-epoch");
+  // A search that is over has chosen its epoch.
+  const end = events.find((event) => event.type === "search-end");
+  const chosen = findEpoch(epochs, epoch ?? end?.outcome.selection.epoch, path);
   const genotype = checkGenotype(chosen.genotype);
   await saveGenotype(run, genotype, epoch === undefined ? "" : `epoch-${epoch}-`);
   const { normal, reduce } = genotype;

@@ -9,6 +9,7 @@ import type {
   TrainEpochEvent,
   TrainStepEvent,
 } from "./events.ts";
+import type { HealthEvent } from "./health.ts";
 import { Interruption, isTold } from "./interruption.ts";
 import type { Progress } from "./job.ts";
 import { createPace, type Pace } from "./pace.ts";
@@ -31,6 +32,7 @@ export interface Work extends Savable {
   /** Its heading in the progress display. */
   readonly title: string;
   readonly epochs: number;
+  /** Steps of the present epoch. */
   readonly stepsPerEpoch: number;
   /** Finished epochs, and finished steps of the present one. */
   readonly epoch: number;
@@ -54,6 +56,8 @@ export interface EpochEnd {
   readonly event: EpochRecord;
   /** The line that people read. */
   readonly line: string;
+  /** What is to be told after it. */
+  readonly health?: readonly HealthEvent[];
 }
 
 /** How a loop ended. */
@@ -84,6 +88,8 @@ class Loop {
   readonly #work: Work;
   readonly #files: CheckpointFiles;
   readonly #pace: Pace;
+  /** What an epoch counts in the progress bar, also when later ones have fewer steps. */
+  readonly #barSteps: number;
   /** Milliseconds of the steps of the present epoch. */
   #stepsMs = 0;
   /** Seconds of the finished epochs. */
@@ -101,6 +107,7 @@ class Loop {
     this.#epochStarted = performance.now() - this.#stepsMs;
     const { epoch, epochs, step, stepsPerEpoch } = work;
     this.#pace = createPace(session.reporter, work.title, { stepsPerEpoch, epochs });
+    this.#barSteps = stepsPerEpoch;
     this.progress = session.reporter.progress(
       work.title,
       epochs * stepsPerEpoch,
@@ -167,7 +174,8 @@ class Loop {
     this.#pace.step(milliseconds);
     this.#stepsMs += ms;
     this.#session.events.append({ ...record, ms });
-    this.progress.update(work.epoch * work.stepsPerEpoch + work.step, {
+    const epochs = work.epoch + work.step / work.stepsPerEpoch;
+    this.progress.update(Math.round(epochs * this.#barSteps), {
       epoch: `${work.epoch + 1}/${work.epochs}`,
       ...work.figures(),
     });
@@ -185,7 +193,7 @@ class Loop {
     }
   }
 
-  #closeEpoch({ event, line }: EpochEnd): void {
+  #closeEpoch({ event, line, health = [] }: EpochEnd): void {
     const now = performance.now();
     const seconds = (now - this.#epochStarted) / 1000;
     this.#session.events.append({
@@ -195,6 +203,7 @@ class Loop {
       rssMB: Math.round(process.memoryUsage().rss / 2 ** 20),
       liveTensors: liveTensors(),
     });
+    for (const found of health) this.#session.events.append(found);
     this.progress.line(line);
     this.#epochStarted = now;
     this.#stepsMs = 0;

@@ -1,11 +1,14 @@
 // What the phases of a run end with; the event log keeps it, so that a resumed run need not repeat them.
 import type { Genotype } from "../genotype/genotype.ts";
 import type { Evaluation } from "../train/evaluate.ts";
+import type { Selection } from "./select.ts";
 
 /** What a search ended with. */
 export interface SearchOutcome {
   readonly genotype: Genotype;
-  /** Validation accuracy of the supernet in its last epoch; null in a one-level search. */
+  /** Which epoch's cell it is. */
+  readonly selection: Selection;
+  /** Validation accuracy of the supernet in that epoch; null in a one-level search. */
   readonly validAccuracy: number | null;
   readonly epochs: number;
   readonly seconds: number;

@@ -3,10 +3,19 @@
 import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { trainingSplit } from "../data/splits.ts";
-import { allNodes, cellOf, type Edge, type Genotype, keptBy } from "../genotype/genotype.ts";
+import {
+  allNodes,
+  type CellEdges,
+  cellOf,
+  type Edge,
+  edgeOffset,
+  type Genotype,
+  keptBy,
+} from "../genotype/genotype.ts";
 import { derivedCells } from "../methods/table.ts";
-import { splitsFor } from "../search/search.ts";
-import type { Primitive } from "../space/primitives.ts";
+import { splitsFor } from "../search/splits.ts";
+import { BY_MEMORY } from "../space/primitives.ts";
+import { spaceCandidates } from "../space/spaces.ts";
 import { costOf } from "./costs.ts";
 import { expectedPeak, type MemoryLimit, memoryLimit } from "./memory.ts";
 import { probeSearch, probeTraining } from "./probe.ts";
@@ -146,28 +155,32 @@ function peakOf({ device }: Config, resident: number, rehearsal: Rehearsal, load
   return device === "cpu" ? expectedPeak(resident, rehearsal.bytes(load.atOnce)) : null;
 }
 
-/** Primitives from the largest to the smallest in memory. */
-const BY_SIZE: readonly Primitive[] = [
-  "sep_conv_7x7",
-  "sep_conv_5x5",
-  "sep_conv_3x3",
-  "conv_7x1_1x7",
-  "dil_conv_5x5",
-  "dil_conv_3x3",
-  "max_pool_3x3",
-  "avg_pool_3x3",
-  "skip_connect",
-];
-
-/** Cells of nothing but the largest operations of the space: none that the search finds take more. */
+/** Cells of nothing but the largest operations that each edge has: none that the search finds take more. */
 export function largestGenotype({ space, search }: Pick<Config, "space" | "search">): Genotype {
   const { kept, fixed } = derivedCells(search);
-  const known = BY_SIZE.filter((name) => space.primitives.includes(name));
+  const candidates = spaceCandidates(space.name, space.primitives);
+  const known = BY_MEMORY.filter((name) => space.primitives.includes(name));
   const ops = known.length > 0 ? known : ["skip_connect"];
-  const byNode = Array.from({ length: space.nodes }, (_, node) => {
-    const pairs = ops.flatMap((op) => [0, 1, ...allNodes(node)].map((from): Edge => [op, from]));
-    return pairs.slice(0, keptBy(node, kept, ops.length));
-  });
-  const [cell, concat] = [cellOf(byNode), allNodes(space.nodes)];
-  return { normal: cell, normalConcat: concat, reduce: cell, reduceConcat: concat, ...fixed };
+  const largest = (cell: "normal" | "reduce"): CellEdges => {
+    const has = (edge: number, op: string) =>
+      candidates?.[cell][edge]?.includes(space.primitives.indexOf(op)) ?? true;
+    const byNode = Array.from({ length: space.nodes }, (_, node) => {
+      const states = [0, 1, ...allNodes(node)];
+      const open = states.map((from) => ops.filter((op) => has(edgeOffset(node) + from, op)));
+      if (kept === "every") return states.map((from): Edge => [open[from]![0]!, from]);
+      const pairs = ops.flatMap((op) =>
+        states.filter((from) => open[from]!.includes(op)).map((from): Edge => [op, from]),
+      );
+      return pairs.slice(0, keptBy(kept, open));
+    });
+    return cellOf(byNode);
+  };
+  const concat = allNodes(space.nodes);
+  return {
+    normal: largest("normal"),
+    normalConcat: concat,
+    reduce: largest("reduce"),
+    reduceConcat: concat,
+    ...fixed,
+  };
 }

@@ -6,12 +6,14 @@ import { UserError } from "../errors.ts";
 import { reducedSize } from "../genotype/counts.ts";
 import { isReduction } from "../genotype/genotype.ts";
 import { findMethod } from "../methods/table.ts";
-import { splitsFor } from "../search/search.ts";
+import { splitsFor } from "../search/splits.ts";
 import type { Intent } from "./plan.ts";
+import { checkSelect } from "./select.ts";
 
 /** Throws a {@link UserError} for what a search method cannot do with the configuration: known without the data. */
 export function checkConfig(config: Config, { searches }: Pick<Intent, "searches">): void {
   if (!searches) return;
+  checkSelect(config);
   const { check, options } = findMethod(config.search.method);
   check?.(config, options.parse(config.search.options));
 }

@@ -2,8 +2,9 @@
 import type { Config } from "../config/schema.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { Search } from "../search/search.ts";
+import { isOneLevel } from "../search/splits.ts";
 import { Training } from "../train/training.ts";
-import { type Images, type Load, noise } from "./rehearse.ts";
+import { type Images, type Load, noise, rehearsedShapes } from "./rehearse.ts";
 
 /** Seconds of a step, and of what comes once an epoch beside its steps. */
 export interface Pace {
@@ -11,14 +12,25 @@ export interface Pace {
   readonly perEpoch: number;
 }
 
-/** Times `steps` search steps after one to warm up, and a validation, which is taken in proportion to `validated` images. */
+/** Times `steps` search steps after one to warm up, the mean over the shapes that the search takes on, and a validation, which is taken in proportion to `validated` images. */
 export function probeSearch(
   config: Config,
   images: Images,
   { steps, load, validated }: { steps: number; load: Load; validated: number },
 ): Pace {
-  const { order } = config.search;
-  const oneLevel = order === "joint" || order === "alternating";
+  const paces = rehearsedShapes(config, images).map((_, rehearsal) =>
+    probeShape(config, images, { steps, load, validated, rehearsal }),
+  );
+  const mean = (of: keyof Pace) => paces.reduce((sum, pace) => sum + pace[of], 0) / paces.length;
+  return { step: mean("step"), perEpoch: mean("perEpoch") };
+}
+
+function probeShape(
+  config: Config,
+  images: Images,
+  { steps, load, validated, rehearsal }: { steps: number; load: Load; validated: number; rehearsal: number },
+): Pace {
+  const oneLevel = isOneLevel(config);
   const count = (steps + 1) * load.batch;
   using search = new Search(
     {
@@ -27,6 +39,7 @@ export function probeSearch(
       search: { ...config.search, trainImages: null, archFromEpoch: 0, batchSize: load.batch },
     },
     noise(images, oneLevel ? count : 2 * count),
+    { rehearsal },
   );
   const step = medianSeconds(steps, () => search.runStep());
   const validation = oneLevel ? 0 : seconds(() => search.validate());

@@ -6,7 +6,11 @@ import type { ImageDataset, ImageSet } from "../data/dataset.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import type { Module } from "../nn/module.ts";
 import { createGenerator } from "../random/generator.ts";
+import { buildMethod } from "../search/build.ts";
+import type { SearchMethod } from "../search/method.ts";
 import { Search } from "../search/search.ts";
+import { type SearchShape, shapeOf } from "../search/shape.ts";
+import { isOneLevel } from "../search/splits.ts";
 import { releaseKernelMemory } from "../space/fused-cell.ts";
 import { operator } from "../tensor/aten.ts";
 import { Training } from "../train/training.ts";
@@ -51,8 +55,46 @@ export function loadOf(
 
 /** Rehearses a search: two epochs' ways through steps, last batch and validation. */
 export function rehearseSearch(config: Config, images: Images, load: Load): Rehearsal {
-  const { order } = config.search;
-  const oneLevel = order === "joint" || order === "alternating";
+  const shapes = rehearsedShapes(config, images);
+  const found = shapes.map((_, i) => rehearseShape(config, images, { load, rehearsal: i }));
+  // Larger batches grow the images at once, unless micro-batches bound them.
+  const factors = shapes.map(({ batchSize }) =>
+    config.search.microBatch === null ? batchSize / config.search.batchSize : 1,
+  );
+  return {
+    params: Math.max(...found.map(({ params }) => params)),
+    bytes: (atOnce) => Math.max(...found.map((one, i) => one.bytes(Math.ceil(atOnce * factors[i]!)))),
+    mostImages: (limit) =>
+      Math.min(...found.map((one, i) => Math.floor(one.mostImages(limit) / factors[i]!))),
+  };
+}
+
+/** The shapes in which a search may take the most memory or time; one where its method does not change it. */
+export function rehearsedShapes(config: Config, images: Images): readonly SearchShape[] {
+  const dataset = noise(images, 1);
+  const withMethod = <T>(use: (method: SearchMethod) => T): T => {
+    const method = buildMethod(config, dataset, createGenerator(0, "rehearsal/method"));
+    try {
+      return use(method);
+    } finally {
+      for (const alpha of method.alphas.values()) alpha.dispose();
+    }
+  };
+  const count = withMethod(({ rehearsals }) => rehearsals?.length ?? 1);
+  return Array.from({ length: count }, (_, i) =>
+    withMethod((method) => {
+      method.rehearsals?.[i]?.();
+      return shapeOf(config, method);
+    }),
+  );
+}
+
+function rehearseShape(
+  config: Config,
+  images: Images,
+  { load, rehearsal }: { load: Load; rehearsal: number },
+): Rehearsal {
+  const oneLevel = isOneLevel(config);
   return rehearse(load, roomOf(config), ({ batch, atOnce, last }) => {
     const count = batch + last;
     const settings = {
@@ -60,9 +102,13 @@ export function rehearseSearch(config: Config, images: Images, load: Load): Rehe
       data: { ...config.data, weightsShare: 0.5 },
       search: { ...config.search, ...small(batch, atOnce), trainImages: null, archFromEpoch: 0 },
     };
-    using search = new Search(settings, noise(images, oneLevel ? count : 2 * count));
+    using search = new Search(settings, noise(images, oneLevel ? count : 2 * count), { rehearsal });
+    search.epoch = config.search.epochs - 1; // drop-path at its strongest
     while (search.step < search.stepsPerEpoch) search.runStep();
-    search.endEpoch(search.validate());
+    search.validate();
+    const { eigenvalueEvery, hessian } = config.guard;
+    if (search.method.wantsEigenvalue || eigenvalueEvery > 0) search.eigenvalue(hessian, { products: 1 });
+    search.step = 0;
     search.runStep(); // with the optimizers' state, and after blocks of other sizes
     return sizeOf(search.supernet);
   });

@@ -35,7 +35,11 @@ export function reportText({ run, search, trained, data, testImages, health }: R
   if (search) {
     const accuracy =
       search.validAccuracy === null ? "" : `, supernet validation accuracy ${percent(search.validAccuracy)}`;
-    sections.push(`search: ${search.epochs} epochs in ${duration(search.seconds)}${accuracy}`);
+    const { select, epoch, reason } = search.selection;
+    sections.push(
+      `search: ${search.epochs} epochs in ${duration(search.seconds)}; ` +
+        `the cell is that of epoch ${epoch + 1}, ${reason} (search.select ${select})${accuracy}`,
+    );
   }
   if (trained.length > 0) sections.push(table(trained), `Accuracies on ${testImages} test images.`);
   if (trained.length > 1) sections.push(comparison(trained));

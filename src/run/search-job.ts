@@ -1,11 +1,15 @@
 // The search as a job: what the loop logs of it, and the genotype that it ends with.
+
+import type { Config } from "../config/schema.ts";
 import { alphaStatistics, countSkips } from "../genotype/statistics.ts";
 import { Search } from "../search/search.ts";
-import type { Primitive } from "../space/primitives.ts";
 import { costOf } from "./costs.ts";
+import { readEvents } from "./events.ts";
+import { CollapseGuard } from "./guard.ts";
 import { type EpochEnd, runLoop, type Work } from "./loop.ts";
 import type { SearchOutcome } from "./outcomes.ts";
 import { saveGenotype } from "./run-folder.ts";
+import { selectEpoch } from "./select.ts";
 import type { Session } from "./session.ts";
 
 /** Searches a cell; the run folder gets events, checkpoints, the genotype and its drawings. */
@@ -13,24 +17,28 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
   for (const event of session.past) if (event.type === "search-end") return event.outcome;
   const { config, dataset, run, events } = session;
   using search = new Search(config, dataset);
-  const { seconds, lastEpoch } = await runLoop(session, searchWork(session, search));
-  const genotype = search.method.derive();
+  const { seconds } = await runLoop(session, searchWork(session, search));
+  const { selection, event } = selectEpoch(config.search.select, readEvents(run.files.events));
+  const { genotype, validAccuracy } = event;
   await saveGenotype(run, genotype);
   const costs = costOf(genotype, session);
-  events.append({ type: "derive", cell: "found", epoch: search.epoch - 1, genotype, ...costs });
-  const validAccuracy = lastEpoch?.type === "search-epoch" ? lastEpoch.validAccuracy : null;
-  const outcome = { genotype, validAccuracy, epochs: search.epoch, seconds };
+  events.append({ type: "derive", cell: "found", epoch: selection.epoch, genotype, ...costs });
+  const outcome = { genotype, selection, validAccuracy, epochs: search.epoch, seconds };
   events.append({ type: "search-end", outcome });
   return outcome;
 }
 
-function searchWork({ config }: Session, search: Search): Work {
+function searchWork({ config, past }: Session, search: Search): Work {
   const { epochs } = config.search;
+  const guard = new CollapseGuard(config.guard);
+  for (const event of past) if (event.type === "search-epoch") guard.observe(event);
   return {
     name: "search",
     title: "search",
     epochs,
-    stepsPerEpoch: search.stepsPerEpoch,
+    get stepsPerEpoch() {
+      return search.stepsPerEpoch;
+    },
     get epoch() {
       return search.epoch;
     },
@@ -42,9 +50,9 @@ function searchWork({ config }: Session, search: Search): Work {
     },
     figures: () => means(search),
     runStep() {
-      const { epoch, step, stepsPerEpoch: steps } = search;
+      const { epoch, step } = search;
       const { trainLoss, archLoss } = search.runStep();
-      const { learningRate } = search;
+      const { learningRate, stepsPerEpoch: steps } = search;
       return {
         type: "search-step",
         epoch,
@@ -55,7 +63,7 @@ function searchWork({ config }: Session, search: Search): Work {
         learningRate,
       };
     },
-    endEpoch: () => endEpoch(search, config.space.primitives, epochs),
+    endEpoch: () => endEpoch(search, config, guard),
     owns: ({ type }) => type === "search-step" || type === "search-epoch",
     score: (epoch) => (epoch.type === "search-epoch" ? (epoch.validAccuracy ?? 0) : 0),
     snapshot: () => search.snapshot(),
@@ -65,44 +73,71 @@ function searchWork({ config }: Session, search: Search): Work {
 
 function* endEpoch(
   search: Search,
-  primitives: readonly Primitive[],
-  epochs: number,
+  { space: { primitives }, search: { epochs }, guard: settings }: Config,
+  guard: CollapseGuard,
 ): Generator<void, EpochEnd> {
   const validation = yield* search.validation();
-  const { epoch, learningRate } = search;
+  const { epoch, learningRate, method, shape } = search;
+  const every = settings.eigenvalueEvery;
+  const isWanted = method.wantsEigenvalue?.(epoch) || (every > 0 && epoch % every === 0);
+  const eigenvalue = isWanted ? search.eigenvalue(settings.hessian) : undefined;
+  yield;
   const { loss: trainLoss, accuracy: trainAccuracy } = means(search);
-  const genotype = search.method.derive();
-  const alphas = search.method.alphaRows();
-  const edgeLogits = search.method.edgeLogits?.();
-  const methodFigures = search.method.figures?.(epoch);
-  const normal = alphaStatistics(alphas.normal, primitives);
-  const reduce = alphaStatistics(alphas.reduce, primitives);
-  search.endEpoch(validation);
+  const genotype = method.derive();
+  const alphas = method.alphaRows();
+  const edgeLogits = method.edgeLogits?.();
+  const methodFigures = method.figures?.(epoch);
+  search.endEpoch(validation, eigenvalue);
+  const event = {
+    type: "search-epoch",
+    epoch,
+    trainLoss,
+    trainAccuracy,
+    validLoss: validation?.loss ?? null,
+    validAccuracy: validation?.accuracy ?? null,
+    learningRate,
+    alphas: { normal: withNulls(alphas.normal), reduce: withNulls(alphas.reduce) },
+    ...(edgeLogits && { edgeLogits }),
+    ...(methodFigures && { figures: methodFigures }),
+    ...(eigenvalue !== undefined && { eigenvalue }),
+    entropy: {
+      normal: alphaStatistics(alphas.normal, primitives).entropy,
+      reduce: alphaStatistics(alphas.reduce, primitives).entropy,
+    },
+    evenEntropy: {
+      normal: evenEntropy(shape.candidates.normal),
+      reduce: evenEntropy(shape.candidates.reduce),
+    },
+    // Of the cell that the method derives by its own rule.
+    skipCount: { normal: countSkips(genotype.normal), reduce: countSkips(genotype.reduce) },
+    genotype,
+    deadAlphas: search.deadAlphas,
+  } as const;
+  const own = search.ended;
+  const fired = guard.observe(event);
+  if (fired[0] && settings.action === "stop" && !own) search.end(fired[0]);
+  // A method's own rule speaks for the guard's of the same name.
+  const told = own ? [own, ...fired.filter(({ rule }) => rule !== own.rule)] : fired;
   const figures = validation
     ? `validation accuracy ${percent(validation.accuracy)}`
     : "one-level: no validation";
   return {
-    event: {
-      type: "search-epoch",
-      epoch,
-      trainLoss,
-      trainAccuracy,
-      validLoss: validation?.loss ?? null,
-      validAccuracy: validation?.accuracy ?? null,
-      learningRate,
-      alphas,
-      ...(edgeLogits && { edgeLogits }),
-      ...(methodFigures && { figures: methodFigures }),
-      entropy: { normal: normal.entropy, reduce: reduce.entropy },
-      // Of the cell that the method derives by its own rule.
-      skipCount: { normal: countSkips(genotype.normal), reduce: countSkips(genotype.reduce) },
-      genotype,
-      deadAlphas: search.deadAlphas,
-    },
+    event,
     line:
       `epoch ${epoch + 1}/${epochs} · loss ${trainLoss.toFixed(3)} · ${figures} · ` +
       `skips in the normal cell ${countSkips(genotype.normal)}`,
+    health: told.map((end) => guard.event(end, epoch)),
   };
+}
+
+/** JSON knows no infinity: null where an edge does not have the candidate. */
+function withNulls(rows: readonly (readonly number[])[]): (number | null)[][] {
+  return rows.map((row) => row.map((alpha) => (alpha === Number.NEGATIVE_INFINITY ? null : alpha)));
+}
+
+/** Mean entropy of edges whose candidates are all as probable, in nats. */
+function evenEntropy(candidates: readonly (readonly number[])[]): number {
+  return candidates.reduce((sum, { length }) => sum + Math.log(Math.max(1, length)), 0) / candidates.length;
 }
 
 function means({ totals }: Search): { loss: number; accuracy: number } {

@@ -6,6 +6,7 @@ import { randomGenotype } from "../genotype/random.ts";
 import { derivedCells } from "../methods/table.ts";
 import { part } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
+import { spaceCandidates } from "../space/spaces.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Evaluation, evaluation } from "../train/evaluate.ts";
 import { Training } from "../train/training.ts";
@@ -54,10 +55,11 @@ export async function trainRandom(session: Session, index: number): Promise<Trai
 
 /** The cell that {@link trainRandom} trains: of as many edges as the search method keeps. */
 export function randomCell({ config }: Pick<Session, "config">, index: number): Genotype {
-  const { nodes, primitives } = config.space;
+  const { name, nodes, primitives } = config.space;
   const { kept, fixed } = derivedCells(config.search);
+  const candidates = spaceCandidates(name, primitives);
   const generator = createGenerator(config.seed, `random-cell-${index}`);
-  return { ...randomGenotype(generator, { nodes, primitives, kept }), ...fixed };
+  return { ...randomGenotype(generator, { nodes, primitives, kept, candidates }), ...fixed };
 }
 
 function trainWork({ config }: Session, training: Training, { cell, begin }: TrainTask): Work {

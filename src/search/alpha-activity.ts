@@ -1,6 +1,7 @@
 // Which alphas a search still listens to: the largest gradient of each since the epoch began. One that got exactly
 // zero in every step is dead: its softmax is saturated, or no path leads from it to the loss.
 import type { Gradients } from "../optim/optimizer.ts";
+import type { Candidates } from "../space/candidates.ts";
 import { aten } from "../tensor/aten.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { keep, scope } from "../tensor/scope.ts";
@@ -30,9 +31,14 @@ export class AlphaActivity {
     );
   }
 
-  /** The dead alphas by name, and starts the next epoch: `alphas_normal[3][none, skip_connect]`, `alphas_reduce[0]`. */
-  takeDead(primitives: readonly string[]): string[] {
-    const dead = [...this.#largest].flatMap(([name, largest]) => deadOf(name, largest, primitives));
+  /**
+   * The dead alphas by name, and starts the next epoch: `alphas_normal[3][none, skip_connect]`, `alphas_reduce[0]`.
+   * Alphas of candidates that are not open, and of edges with one candidate, have nothing to say.
+   */
+  takeDead(primitives: readonly string[], candidates: Candidates): string[] {
+    const dead = [...this.#largest].flatMap(([name, largest]) =>
+      deadOf(name, largest, primitives, candidates),
+    );
     this.dispose();
     return dead;
   }
@@ -62,16 +68,32 @@ export class AlphaActivity {
 }
 
 /** Rows are edges, columns candidates; a whole dead edge is named once, and tensors of other shapes by their index. */
-function deadOf(name: string, largest: Tensor, primitives: readonly string[]): string[] {
+function deadOf(
+  name: string,
+  largest: Tensor,
+  primitives: readonly string[],
+  candidates: Candidates,
+): string[] {
   const { shape } = largest;
+  const [, cell, edge] = /_(normal|reduce)(?:\.(\d+))?$/.exec(name) ?? []; // one tensor a cell, or one an edge
+  const open = (row: number) =>
+    cell && shape.length === 2 ? candidates[cell as "normal" | "reduce"][row + Number(edge ?? 0)] : undefined;
   const numbers = largest.toNumbers();
   const columns = shape.length === 2 ? shape[1]! : 1;
   const dead: string[] = [];
   for (let row = 0; row * columns < numbers.length; row++) {
-    const zeros = numbers.slice(row * columns, (row + 1) * columns).map((value) => value === 0);
+    const there = open(row);
+    if (there && there.length < 2) continue;
+    const zeros = numbers
+      .slice(row * columns, (row + 1) * columns)
+      .map((value, column) => value === 0 && (there?.includes(column) ?? true));
     if (!zeros.includes(true)) continue;
     const which = zeros.flatMap((zero, column) => (zero ? [primitives[column] ?? String(column)] : []));
-    dead.push(which.length === columns ? `${name}[${row}]` : `${name}[${row}][${which.join(", ")}]`);
+    dead.push(
+      which.length === (there?.length ?? columns)
+        ? `${name}[${row}]`
+        : `${name}[${row}][${which.join(", ")}]`,
+    );
   }
   return dead;
 }

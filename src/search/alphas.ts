@@ -2,10 +2,11 @@
 import { type DiscretizationRule, deriveDarts, deriveDartsByNode } from "../genotype/discretize.ts";
 import { edgeOffset } from "../genotype/genotype.ts";
 import type { SoftmaxOver } from "../methods/softmax-option.ts";
+import { type Candidates, onCandidates } from "../space/candidates.ts";
 import type { CellMixture, Mixture } from "../space/supernet.ts";
 import { aten } from "../tensor/aten.ts";
 import { scope } from "../tensor/scope.ts";
-import { cat, Parameter, randn, type Tensor } from "../tensor/tensor.ts";
+import { cat, Parameter, randn, type Tensor, tensor } from "../tensor/tensor.ts";
 import type { AlphaRows, EdgeLogits, MethodContext } from "./method.ts";
 
 /** Parameters of the normal and of the reduction cell. */
@@ -44,9 +45,35 @@ export function named(kind: string, { normal, reduce }: CellParameters): [string
   ];
 }
 
-/** Alphas as numbers. */
-export function rowsOf({ normal, reduce }: CellParameters): AlphaRows {
-  return { normal: normal.toRows(), reduce: reduce.toRows() };
+/** Alphas as numbers; -Infinity where an edge does not have the candidate. */
+export function rowsOf({ normal, reduce }: CellParameters, candidates?: Candidates): AlphaRows {
+  return {
+    normal: onCandidates(normal.toRows(), candidates?.normal),
+    reduce: onCandidates(reduce.toRows(), candidates?.reduce),
+  };
+}
+
+/** Alphas with -Infinity where an edge does not have the candidate: no probability there, and no gradient. */
+export function logitsOn(
+  { normal, reduce }: CellParameters,
+  candidates: Candidates | undefined,
+): { readonly normal: Tensor; readonly reduce: Tensor } {
+  return {
+    normal: masked(normal, candidates?.normal),
+    reduce: masked(reduce, candidates?.reduce),
+  };
+}
+
+/** {@link logitsOn} of one cell. */
+export function masked(alphas: Tensor, candidates: Candidates["normal"] | undefined): Tensor {
+  if (!candidates) return alphas;
+  const [edges, operations] = alphas.shape as [number, number];
+  const mask = onCandidates(
+    Array.from({ length: edges }, () => Array.from({ length: operations }, () => 0)),
+    candidates,
+  );
+  const { dtype, device, shape } = alphas;
+  return alphas.add(tensor(mask.flat(), shape, { dtype, device }));
 }
 
 /** Logits of the edges as numbers. */
@@ -54,9 +81,16 @@ export function logitsOf({ normal, reduce }: CellParameters): EdgeLogits {
   return { normal: normal.toNumbers(), reduce: reduce.toNumbers() };
 }
 
+/** How alphas become probabilities: what competes in one softmax, and the candidates where edges lack some. */
+export interface Mixing {
+  readonly over?: SoftmaxOver;
+  readonly candidates?: Candidates | undefined;
+}
+
 /** The softmax over the candidates of each edge, the mixture of DARTS, or over all pairs of each node (I-DARTS). */
-export function softmaxMixture({ normal, reduce }: CellParameters, over: SoftmaxOver = "edge"): Mixture {
-  const mix = (alphas: Parameter): CellMixture => ({ operations: probabilities(alphas, over) });
+export function softmaxMixture(alphas: CellParameters, { over = "edge", candidates }: Mixing = {}): Mixture {
+  const { normal, reduce } = logitsOn(alphas, candidates);
+  const mix = (logits: Tensor): CellMixture => ({ operations: probabilities(logits, over) });
   return { normal: mix(normal), reduce: mix(reduce) };
 }
 

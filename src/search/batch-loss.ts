@@ -17,6 +17,8 @@ export interface LossContext {
   /** Most images of a pass; null: the whole batch in one. */
   readonly microBatch: number | null;
   readonly epoch: number;
+  /** Whether libtorch computes it all, so that it has second derivatives. */
+  readonly composite?: boolean;
 }
 
 /**
@@ -26,13 +28,13 @@ export interface LossContext {
  * its running ones once for each; without it (or in evaluation mode) the gradient is the whole batch's.
  */
 export function batchLoss(context: LossContext, batch: TensorBatch, purpose: Purpose, seen?: SeenPart): Loss {
-  const { supernet, method, microBatch, epoch } = context;
+  const { supernet, method, microBatch, epoch, composite } = context;
   const mix = () => method.mixture(purpose, epoch);
   let rewind: () => void;
   return microBatches(batch, microBatch).map(({ images, labels, size }, i, { length }) => () => {
     if (i === 0 && length > 1) rewind = drawsOf(context);
     const { penalty, ...mixture } = i === 0 ? mix() : replaying(rewind, context, mix);
-    const logits = supernet.forward(images, mixture);
+    const logits = supernet.forward(images, composite ? { ...mixture, composite } : mixture);
     const mean = crossEntropy(logits, labels);
     const share = length === 1 ? mean : mean.mul(size / batch.size);
     seen?.(logits, labels, share);

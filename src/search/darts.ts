@@ -10,13 +10,14 @@ import type { MethodContext, SearchMethod, SearchStep, StepResult } from "./meth
 
 /** The method of the DARTS paper. */
 export function createDarts(context: MethodContext, { softmax }: OptionsOf<typeof darts>): SearchMethod {
+  const { candidates } = context;
   const alphas = createAlphas(context);
   return {
     alphas: new Map(named("alphas", alphas)),
-    mixture: () => softmaxMixture(alphas, softmax),
+    mixture: () => softmaxMixture(alphas, { over: softmax, candidates }),
     step: (step) => dartsStep(step, context),
-    derive: () => deriveGenotype(rowsOf(alphas), context.primitives, dartsRule(softmax)),
-    alphaRows: () => rowsOf(alphas),
+    derive: () => deriveGenotype(rowsOf(alphas, candidates), context.primitives, dartsRule(softmax)),
+    alphaRows: () => rowsOf(alphas, candidates),
   };
 }
 

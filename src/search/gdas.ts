@@ -12,11 +12,12 @@ import { allNodes } from "../genotype/genotype.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { gdas } from "../methods/gdas.ts";
 import { linear } from "../optim/schedule.ts";
+import { onCandidates } from "../space/candidates.ts";
 import { NetworkCell } from "../space/network.ts";
 import type { CellMixture, FixedReduction } from "../space/supernet.ts";
 import { aten } from "../tensor/aten.ts";
-import type { Parameter, Tensor } from "../tensor/tensor.ts";
-import { createCellAlphas } from "./alphas.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { createCellAlphas, masked } from "./alphas.ts";
 import { firstOrderStep, weightStep } from "./bilevel.ts";
 import { concreteSample, gumbelNoise, straightThrough } from "./concrete.ts";
 import type { MethodContext, SearchMethod, SearchStep, StepResult } from "./method.ts";
@@ -26,24 +27,27 @@ export function createGdas(
   context: MethodContext,
   { temperature, temperatureMin, fixedReduction }: OptionsOf<typeof gdas>,
 ): SearchMethod {
-  const { epochs, primitives, random } = context;
+  const { epochs, primitives, candidates, random } = context;
   const normal = createCellAlphas(context);
   const reduce = fixedReduction ? undefined : createCellAlphas(context);
   const temperatureAt = (epoch: number) =>
     linear(temperature, temperatureMin, Math.max(1, epochs - 1), epoch);
   const sample = (logits: Tensor, epoch: number) =>
     concreteSample(logits, gumbelNoise(logits, random), temperatureAt(epoch));
-  const rows = () => ({ normal: normal.toRows(), reduce: reduce?.toRows() ?? [] });
+  const rows = () => ({
+    normal: onCandidates(normal.toRows(), candidates?.normal),
+    reduce: reduce ? onCandidates(reduce.toRows(), candidates?.reduce) : [],
+  });
   return {
     alphas: new Map([["alphas_normal", normal], ...(reduce ? ([["alphas_reduce", reduce]] as const) : [])]),
     ...(fixedReduction && { fixedReduction: FIXED_CELL }),
     mixture(purpose, epoch) {
-      const mix = (cell: Parameter) => {
+      const mix = (cell: Tensor) => {
         const logits = cell.logSoftmax(1);
         return oneOnEachEdge(purpose === "validation" ? logits.softmax(1) : sample(logits, epoch));
       };
-      const mixed = mix(normal);
-      return { normal: mixed, reduce: reduce ? mix(reduce) : mixed };
+      const mixed = mix(masked(normal, candidates?.normal));
+      return { normal: mixed, reduce: reduce ? mix(masked(reduce, candidates?.reduce)) : mixed };
     },
     step: (step) => gdasStep(step, context),
     derive() {
@@ -59,8 +63,8 @@ export function createGdas(
 /** The fixed cell among cells of a supernet, whose batch norms have no scale and shift. */
 const FIXED_CELL: FixedReduction = {
   states: FIXED_REDUCTION.reduceConcat.length,
-  create: (place, kernels) =>
-    new NetworkCell({ ...FIXED_REDUCTION, normal: [], normalConcat: [] }, place, { kernels, affine: false }),
+  create: (place, how) =>
+    new NetworkCell({ ...FIXED_REDUCTION, normal: [], normalConcat: [] }, place, { ...how, affine: false }),
 };
 
 /** The most probable candidate of each edge alone, with the gradient of all probabilities. */

@@ -13,14 +13,16 @@ import type { MethodContext, SearchMethod } from "./method.ts";
 
 /** The method of the I-DARTS paper. */
 export function createIDarts(context: MethodContext, { pairs }: OptionsOf<typeof iDarts>): SearchMethod {
-  const { primitives } = context;
+  const { candidates, primitives } = context;
   const alphas = createAlphas(context);
   return {
     alphas: new Map(named("alphas", alphas)),
-    mixture: () => softmaxMixture(alphas, "node"),
+    mixture: () => softmaxMixture(alphas, { over: "node", candidates }),
     step: (step) => dartsStep(step, context),
     derive: () =>
-      deriveGenotype(rowsOf(alphas), primitives, (logits, ops) => deriveIDarts(logits, ops, pairs)),
-    alphaRows: () => rowsOf(alphas),
+      deriveGenotype(rowsOf(alphas, candidates), primitives, (logits, ops) =>
+        deriveIDarts(logits, ops, pairs),
+      ),
+    alphaRows: () => rowsOf(alphas, candidates),
   };
 }

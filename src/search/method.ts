@@ -6,6 +6,7 @@
 //   a price on resources, a regulariser of the alphas           mixture's penalty   (SNAS, FairDARTS)
 //   order of steps, one-level, attacks                          step          (DARTS, GDAS, SNAS, SDARTS)
 //   temperatures, decisions, warm-up, early stops               beginEpoch, endEpoch   (GDAS, SGAS, RobustDARTS)
+//   stages, shrinking candidates, growing batches               shape         (P-DARTS, SGAS)
 //   derivation rule                                             derive
 
 import type { TensorBatch } from "../data/batch-tensors.ts";
@@ -15,10 +16,12 @@ import type { Loss } from "../optim/accumulate.ts";
 import type { Optimizer } from "../optim/optimizer.ts";
 import type { SGD } from "../optim/sgd.ts";
 import type { Generator } from "../random/generator.ts";
+import type { Candidates } from "../space/candidates.ts";
 import type { EdgeContext, EdgeModule } from "../space/mixed-op.ts";
 import type { Primitive } from "../space/primitives.ts";
 import type { FixedReduction, Mixture } from "../space/supernet.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
+import type { SearchShape } from "./shape.ts";
 
 /** What a forward pass is for: a method may mix differently in each. */
 export type Purpose = "weights" | "architecture" | "both" | "validation";
@@ -88,6 +91,24 @@ export interface EdgeLogits {
   readonly reduce: number[];
 }
 
+/** What was measured after an epoch. */
+export interface EpochMeasures {
+  /** Top-1 on the architecture split, 0…1; undefined in a one-level search. */
+  readonly validAccuracy?: number | undefined;
+  /** Largest eigenvalue of the Hessian, in epochs that measured it. */
+  readonly eigenvalue?: number | undefined;
+}
+
+/** Why a search ends before its length, and the epoch whose cell is the better one. */
+export interface EarlyEnd {
+  /** Name of the rule. */
+  readonly rule: string;
+  /** What it saw, as a sentence without a full stop. */
+  readonly reason: string;
+  /** Epoch to go back to, counted from 0. */
+  readonly back: number;
+}
+
 /** A search method at work in one run. */
 export interface SearchMethod {
   /** Architecture parameters by the names that checkpoints give them; the architecture optimizer moves all of them. */
@@ -111,9 +132,20 @@ export interface SearchMethod {
   edgeLogits?(): EdgeLogits;
   /** What else is worth a line in the log of an epoch: temperatures, radii, expected costs. */
   figures?(epoch: number): Readonly<Record<string, number>>;
+  /**
+   * The supernet that the next epoch needs, as far as it differs from what the configuration says; the search asks
+   * before each epoch and rebuilds what has changed. It is made from the method's state alone.
+   */
+  shape?(): Partial<SearchShape>;
+  /** A stage begins: its weights will be new. Draws alphas anew where the method wants that. */
+  beginStage?(): void;
+  /** Each puts a new method where its supernet may take the most memory: what plans rehearse. Absent: as it is. */
+  readonly rehearsals?: readonly (() => void)[];
   beginEpoch?(epoch: number): void;
-  /** After an epoch and its validation; `true` ends the search early. */
-  endEpoch?(epoch: number, validAccuracy: number | undefined): boolean;
+  /** Whether it wants the largest eigenvalue of the validation loss's Hessian in the alphas after this epoch. */
+  wantsEigenvalue?(epoch: number): boolean;
+  /** After an epoch and what was measured after it; what it returns ends the search early. */
+  endEpoch?(epoch: number, measured: EpochMeasures): EarlyEnd | undefined;
   /** What else a checkpoint must hold, as plain JSON. The state of `random` is saved for it. */
   state?(): unknown;
   restore?(state: unknown): void;
@@ -123,6 +155,8 @@ export interface SearchMethod {
 export interface MethodContext {
   readonly nodes: number;
   readonly primitives: readonly Primitive[];
+  /** Candidates of each edge; undefined where every edge has all primitives. */
+  readonly candidates?: Candidates | undefined;
   readonly epochs: number;
   readonly order: Order;
   readonly archFromEpoch: number;
@@ -131,6 +165,8 @@ export interface MethodContext {
   readonly channels: number;
   /** Cells of the supernet. */
   readonly cells: number;
+  /** Images in a mini-batch. */
+  readonly batchSize: number;
   /** Height and width of the images. */
   readonly imageSize: readonly [height: number, width: number];
   /** A stream of random numbers of the method's own; the search saves and restores it. */

@@ -15,16 +15,22 @@ import { darts } from "../methods/darts.ts";
 import type { MethodDeclaration } from "../methods/declaration.ts";
 import { gdas } from "../methods/gdas.ts";
 import { iDarts } from "../methods/i-darts.ts";
+import { pDarts } from "../methods/p-darts.ts";
 import { pcDarts } from "../methods/pc-darts.ts";
+import { rDarts } from "../methods/r-darts.ts";
 import { sdartsAdv, sdartsRs } from "../methods/sdarts.ts";
+import { sgas } from "../methods/sgas.ts";
 import { snas } from "../methods/snas.ts";
 import { declareMethod, findMethod } from "../methods/table.ts";
 import { createDarts } from "./darts.ts";
 import { createGdas } from "./gdas.ts";
 import { createIDarts } from "./i-darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
+import { createPDarts } from "./p-darts.ts";
 import { createPcDarts } from "./pc-darts.ts";
+import { createRDarts } from "./r-darts.ts";
 import { createSdartsAdv, createSdartsRs } from "./sdarts.ts";
+import { createSgas } from "./sgas.ts";
 import { createSnas } from "./snas.ts";
 
 type Create<Options> = (context: MethodContext, options: Options) => SearchMethod;
@@ -33,10 +39,13 @@ const factories = new Map<string, Create<unknown>>([
   row(darts, createDarts),
   row(iDarts, createIDarts),
   row(pcDarts, createPcDarts),
+  row(pDarts, createPDarts),
   row(gdas, createGdas),
   row(snas, createSnas),
+  row(sgas, createSgas),
   row(sdartsRs, createSdartsRs),
   row(sdartsAdv, createSdartsAdv),
+  row(rDarts, createRDarts),
 ]);
 
 /** The method called `name` at work with its options; throws a {@link UserError} for one that does not exist. */

@@ -11,7 +11,16 @@ import { partialEdges } from "../space/partial-channels.ts";
 import type { CellMixture } from "../space/supernet.ts";
 import { aten } from "../tensor/aten.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
-import { createAlphas, createBetas, dartsRule, logitsOf, named, probabilities, rowsOf } from "./alphas.ts";
+import {
+  createAlphas,
+  createBetas,
+  dartsRule,
+  logitsOf,
+  logitsOn,
+  named,
+  probabilities,
+  rowsOf,
+} from "./alphas.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
 
@@ -20,11 +29,11 @@ export function createPcDarts(
   context: MethodContext,
   { partialChannels, edgeNormalization, softmax }: OptionsOf<typeof pcDarts>,
 ): SearchMethod {
-  const { nodes, primitives } = context;
+  const { nodes, primitives, candidates } = context;
   const alphas = createAlphas(context);
   const betas = edgeNormalization ? createBetas(context) : undefined;
   const mix = (cell: "normal" | "reduce"): CellMixture => {
-    const operations = probabilities(alphas[cell], softmax);
+    const operations = probabilities(logitsOn(alphas, candidates)[cell], softmax);
     return betas ? { operations, edges: edgeWeights(betas[cell], nodes) } : { operations };
   };
   return {
@@ -33,12 +42,12 @@ export function createPcDarts(
     mixture: () => ({ normal: mix("normal"), reduce: mix("reduce") }),
     step: (step) => dartsStep(step, context),
     derive() {
-      if (!betas) return deriveGenotype(rowsOf(alphas), primitives, dartsRule(softmax));
+      if (!betas) return deriveGenotype(rowsOf(alphas, candidates), primitives, dartsRule(softmax));
       const { normal, reduce } = logitsOf(betas);
-      const logits = { ...rowsOf(alphas), normalBetas: normal, reduceBetas: reduce };
+      const logits = { ...rowsOf(alphas, candidates), normalBetas: normal, reduceBetas: reduce };
       return deriveGenotype(logits, primitives, derivePcDarts);
     },
-    alphaRows: () => rowsOf(alphas),
+    alphaRows: () => rowsOf(alphas, candidates),
     ...(betas && { edgeLogits: () => logitsOf(betas) }),
   };
 }

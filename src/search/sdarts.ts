@@ -15,7 +15,7 @@ import { aten } from "../tensor/aten.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import { asRows, createAlphas, dartsRule, named, probabilities, rowsOf, softmaxMixture } from "./alphas.ts";
+import { asRows, createAlphas, dartsRule, named, rowsOf, softmaxMixture } from "./alphas.ts";
 import { weightStep } from "./bilevel.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
@@ -53,7 +53,8 @@ function createSdarts(
   { epsilon, epsilonMin, softmax }: OptionsOf<typeof sdartsRs>,
   perturb: Perturb,
 ): SearchMethod {
-  const { epochs, primitives, random } = context;
+  const { epochs, primitives, candidates, random } = context;
+  const mixing = { over: softmax, candidates };
   const alphas = createAlphas(context);
   const radiusAt = (epoch: number) => linear(epsilonMin, epsilon, epochs, epoch);
   /** What the weights are trained under at this moment. */
@@ -68,13 +69,12 @@ function createSdarts(
   };
   return {
     alphas: new Map(named("alphas", alphas)),
-    mixture: (purpose) => (purpose === "weights" && imposed ? imposed : softmaxMixture(alphas, softmax)),
+    mixture: (purpose) => (purpose === "weights" && imposed ? imposed : softmaxMixture(alphas, mixing)),
     step: (step) =>
       dartsStep(step, context, () =>
         scope(() => {
-          const clean = noGrad(() =>
-            [alphas.normal, alphas.reduce].map((alpha) => probabilities(alpha, softmax)),
-          );
+          const { normal, reduce } = noGrad(() => softmaxMixture(alphas, mixing));
+          const clean = [normal.operations, reduce.operations];
           const perturbed = step.evaluating(() =>
             perturb(clean, {
               softmax,
@@ -88,8 +88,8 @@ function createSdarts(
           return under(perturbed, () => weightStep(step));
         }),
       ),
-    derive: () => deriveGenotype(rowsOf(alphas), primitives, dartsRule(softmax)),
-    alphaRows: () => rowsOf(alphas),
+    derive: () => deriveGenotype(rowsOf(alphas, candidates), primitives, dartsRule(softmax)),
+    alphaRows: () => rowsOf(alphas, candidates),
     figures: (epoch) => ({ epsilon: radiusAt(epoch) }),
   };
 }
@@ -103,7 +103,9 @@ function drawAround(
     clean.map((p) => {
       const { shape, dtype, device, numel } = p;
       const noise = Array.from({ length: numel }, () => radius * (2 * random.uniform() - 1));
-      return asRows(p.add(tensor(noise, shape, { dtype, device })), softmax, project);
+      // An edge gets no probability of a candidate that it does not have.
+      const there = aten.gt.Scalar(p, 0).to({ dtype });
+      return asRows(p.add(tensor(noise, shape, { dtype, device }).mul(there)), softmax, project);
     }),
   );
 }

@@ -1,28 +1,39 @@
 // A search in progress: supernet, alphas, both optimizers and the batches, moved one step at a time.
 // It can be saved between any two steps and continued to the same bytes.
 import type { Config } from "../config/schema.ts";
-import { imagesAtOnce, toTensors } from "../data/batch-tensors.ts";
-import { type Batch, type Batches, type BatchesState, createBatches } from "../data/batches.ts";
+import { toTensors } from "../data/batch-tensors.ts";
+import { type Batch, type Batches, type BatchesState, withBatchSize } from "../data/batches.ts";
 import type { ImageDataset } from "../data/dataset.ts";
-import { type SearchSplits, searchSplits, subset } from "../data/splits.ts";
+import type { SearchSplits } from "../data/splits.ts";
 import { Divergence, firstNotFinite, gradientName, labelled, type Named } from "../nn/divergence.ts";
 import { crossEntropy, topCorrect } from "../nn/loss.ts";
 import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
-import { Adam } from "../optim/adam.ts";
+import type { Adam } from "../optim/adam.ts";
 import { cosine } from "../optim/schedule.ts";
-import { SGD } from "../optim/sgd.ts";
+import type { SGD } from "../optim/sgd.ts";
 import { addGenerator, addTensors, part, restoreGenerator, type Snapshot } from "../optim/snapshot.ts";
 import { createGenerator, type GeneratorState, type Generator as RandomStream } from "../random/generator.ts";
 import { releaseKernelMemory } from "../space/fused-cell.ts";
-import { Supernet } from "../space/supernet.ts";
+import type { Supernet } from "../space/supernet.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
 import { AlphaActivity } from "./alpha-activity.ts";
 import { batchLoss, type LossContext } from "./batch-loss.ts";
-import type { SearchMethod, StepResult } from "./method.ts";
-import { createMethod } from "./methods.ts";
+import {
+  buildArchOptimizer,
+  buildBatches,
+  buildMethod,
+  buildSupernet,
+  buildValidBatches,
+  buildWeightOptimizer,
+} from "./build.ts";
+import { eigenvalueOn } from "./eigenvalue.ts";
+import type { HessianMode, PowerOptions } from "./hessian.ts";
+import type { EarlyEnd, SearchMethod, StepResult } from "./method.ts";
+import { type SearchShape, sameShape, shapeOf } from "./shape.ts";
+import { isOneLevel, splitsFor } from "./splits.ts";
 
 /** What {@link Search.validate} found: on images that the weights never saw, with running statistics. */
 export interface Validation {
@@ -35,8 +46,9 @@ export interface Validation {
 interface SearchState {
   readonly epoch: number;
   readonly step: number;
-  /** Whether the method's rule ended it early. */
-  readonly stopped: boolean;
+  readonly ended: EarlyEnd | null;
+  /** What the weights are of. */
+  readonly shape: SearchShape;
   readonly totals: Totals;
   readonly weightBatches: BatchesState;
   readonly archBatches: BatchesState;
@@ -46,148 +58,95 @@ interface SearchState {
   readonly method: unknown;
 }
 
-/**
- * The images of a search: those that train the weights and those that move the alphas (one-level: all for both).
- * Throws a UserError when there are not enough.
- */
-export function splitsFor(config: Config, { train }: Pick<ImageDataset, "train">): SearchSplits {
-  const { seed, search, data } = config;
-  const images =
-    search.trainImages === null
-      ? train
-      : subset(train, search.trainImages, createGenerator(seed, "search/images"));
-  const { weightsShare } = data;
-  return searchSplits({ train: images }, { seed, weightsShare, oneLevel: isOneLevel(config) });
-}
-
-function isOneLevel({ search }: Config): boolean {
-  return search.order === "joint" || search.order === "alternating";
-}
-
 /** A search of one configuration on one data set. Owns its tensors: call `dispose` at the end. */
 export class Search {
   readonly method: SearchMethod;
-  readonly supernet: Supernet;
+  /** Rebuilt where the method's shape asks for another. */
+  supernet!: Supernet;
   /** Finished epochs. */
   epoch = 0;
   /** Finished steps of the present epoch. */
   step = 0;
   /** Sums over the steps of the present epoch. */
   totals: Totals = emptyTotals();
-  readonly stepsPerEpoch: number;
-  #stopped = false;
+  /** Why it ended before its length; undefined where it did not. */
+  ended: EarlyEnd | undefined;
   /** Alphas whose gradient was exactly zero in every step of the last finished epoch. */
   deadAlphas: readonly string[] = [];
   readonly #config: Config;
-  readonly #weightBatches: Batches;
-  readonly #archBatches: Batches;
+  readonly #dataset: Omit<ImageDataset, "test">;
+  readonly #splits: SearchSplits;
+  #shape: SearchShape;
+  /** Images in a batch, whatever the method says: in rehearsals. */
+  readonly #batchSize: number | undefined;
+  #batches: ReturnType<typeof buildBatches>;
   /** The architecture split again, in order and as it is; absent when there is none apart (one-level). */
   readonly #validBatches: Batches | undefined;
   /** Listed once: finding them walks some thousand layers. */
-  readonly #buffers: readonly Tensor[];
+  #buffers: readonly Tensor[] = [];
   /** What the method draws from. */
   readonly #random: RandomStream;
-  readonly #weightOptimizer: SGD;
-  readonly #archOptimizer: Adam;
+  #weightOptimizer!: SGD;
+  #archOptimizer!: Adam;
   readonly #alphaActivity: AlphaActivity;
-  readonly #lossContext: Omit<LossContext, "epoch">;
 
-  constructor(config: Config, dataset: Omit<ImageDataset, "test">) {
+  /** `rehearsal` is the number of one of the method's {@link SearchMethod.rehearsals}, at the configured batch size. */
+  constructor(
+    config: Config,
+    dataset: Omit<ImageDataset, "test">,
+    { rehearsal }: { rehearsal?: number | undefined } = {},
+  ) {
     this.#config = config;
-    const { search, space, data, device } = config;
-    const splits = splitsFor(config, dataset);
-    const { mean, std } = dataset;
-    const { crop, cropPadding, flip, colorJitter } = data;
-    const common = { mean, std, batchSize: search.batchSize, seed: config.seed };
-    const augmentation = { crop, cropPadding, flip, colorJitter, cutout: search.cutout };
-    this.#weightBatches = createBatches(splits.weights, {
-      ...common,
-      augmentation,
-      stream: "search/weights",
-    });
-    this.#archBatches = createBatches(splits.architecture, {
-      ...common,
-      augmentation,
-      stream: "search/architecture",
-    });
-    this.#validBatches = isOneLevel(config)
-      ? undefined
-      : createBatches(splits.architecture, {
-          ...common,
-          batchSize: imagesAtOnce(search),
-          augmentation: null,
-          shuffle: false,
-          stream: "search/validation",
-        });
-    this.stepsPerEpoch = this.#weightBatches.batchesPerEpoch;
-
+    this.#dataset = dataset;
+    this.#splits = splitsFor(config, dataset);
+    this.#validBatches = isOneLevel(config) ? undefined : buildValidBatches(config, dataset, this.#splits);
     seed(config.seed);
     this.#random = createGenerator(config.seed, "search/method");
-    this.method = createMethod(search.method, search.options, {
-      nodes: space.nodes,
-      primitives: space.primitives,
-      epochs: search.epochs,
-      order: search.order,
-      archFromEpoch: search.archFromEpoch,
-      device,
-      channels: search.channels,
-      cells: search.cells,
-      imageSize: [dataset.train.height, dataset.train.width],
-      random: this.#random,
-    });
-    this.supernet = new Supernet({
-      channels: search.channels,
-      cells: search.cells,
-      nodes: space.nodes,
-      primitives: space.primitives,
-      stemMultiplier: space.stemMultiplier,
-      imageChannels: dataset.train.channels,
-      classes: dataset.classes.length,
-      createEdge: this.method.createEdge,
-      fixedReduction: this.method.fixedReduction,
-      kernels: config.kernels,
-      recompute: config.recompute,
-    }).to({ device });
-    this.#buffers = this.supernet.buffers();
-    const { supernet, method } = this;
-    this.#lossContext = { supernet, method, device, random: this.#random, microBatch: search.microBatch };
-    seed(config.seed, device);
-    this.#weightOptimizer = new SGD(this.supernet.parameters(), {
-      learningRate: search.learningRate,
-      momentum: search.momentum,
-      nesterov: search.nesterov,
-      weightDecay: search.weightDecay,
-    });
-    this.#archOptimizer = new Adam([...this.method.alphas.values()], {
-      learningRate: search.archLearningRate,
-      betas: [search.archBeta1, search.archBeta2],
-      weightDecay: search.archWeightDecay,
-    });
+    this.method = buildMethod(config, dataset, this.#random);
+    if (rehearsal !== undefined) {
+      this.method.rehearsals?.[rehearsal]?.();
+      this.#batchSize = config.search.batchSize;
+    }
+    this.#shape = this.#wanted();
+    this.#batches = buildBatches(config, dataset, this.#splits, this.#shape.batchSize);
     this.#alphaActivity = new AlphaActivity(this.method.alphas);
-    this.#archOptimizer.onStep = (gradients) => this.#alphaActivity.add(gradients);
+    this.#build();
+    seed(config.seed, config.device);
+  }
+
+  /** What is trained at this moment. */
+  get shape(): SearchShape {
+    return this.#shape;
+  }
+
+  /** Steps of the present epoch. */
+  get stepsPerEpoch(): number {
+    return this.#batches.weights.batchesPerEpoch;
   }
 
   /** Whether it is over, by its length or by the method's rule. */
   get finished(): boolean {
-    return this.#stopped || this.epoch >= this.#config.search.epochs;
+    return this.ended !== undefined || this.epoch >= this.#config.search.epochs;
   }
 
   /** The weights' learning rate in the present epoch. */
   get learningRate(): number {
-    const { learningRate, learningRateMin, epochs } = this.#config.search;
-    return cosine(learningRate, learningRateMin, epochs, this.epoch);
+    const { learningRate, learningRateMin } = this.#config.search;
+    const { first, epochs } = this.#shape.schedule;
+    return cosine(learningRate, learningRateMin, epochs, this.epoch - first);
   }
 
   /** Makes one step. Throws a {@link Divergence} naming the step and the first bad tensor when the loss is no finite number. */
   runStep(): StepResult {
     if (this.step === 0) {
+      this.#become(this.#wanted());
       this.totals = emptyTotals();
       this.method.beginEpoch?.(this.epoch);
     }
     this.#weightOptimizer.learningRate = this.learningRate;
     const { device, search } = this.#config;
     const result = scope(() => {
-      const trainBatch = toTensors(this.#weightBatches.next(), device);
+      const trainBatch = toTensors(this.#batches.weights.next(), device);
       const step = this.method.step({
         epoch: this.epoch,
         weights: this.#weightOptimizer.parameters,
@@ -200,9 +159,8 @@ export class Search {
         device,
         random: this.#random,
         trainBatch,
-        archBatch: () => toTensors(this.#archBatches.next(), device),
-        loss: (batch, purpose, seen) =>
-          batchLoss({ ...this.#lossContext, epoch: this.epoch }, batch, purpose, seen),
+        archBatch: () => toTensors(this.#batches.architecture.next(), device),
+        loss: (batch, purpose, seen) => batchLoss(this.#lossContext(), batch, purpose, seen),
         evaluating: (fn) => this.supernet.evaluating(fn),
       });
       addStep(this.totals, step.trainLoss, step.trainCorrect, trainBatch.size);
@@ -254,6 +212,28 @@ export class Search {
     return { loss, accuracy: totals.correct / totals.images };
   }
 
+  /**
+   * The largest eigenvalue of the Hessian in the alphas of the loss on the first images of the architecture split, the
+   * same in every epoch, with batch statistics; undefined in a one-level search. Everything is as found afterwards.
+   */
+  eigenvalue(mode: HessianMode, options?: PowerOptions): number | undefined {
+    const batches = this.#validBatches;
+    if (!batches) return undefined;
+    const start = batches.state();
+    try {
+      return scope(() =>
+        eigenvalueOn(toTensors(batches.next(), this.#config.device), mode, {
+          ...this.#lossContext(),
+          ...options,
+          alphas: this.#archOptimizer.parameters,
+          buffers: this.#buffers,
+        }),
+      );
+    } finally {
+      batches.restore(start);
+    }
+  }
+
   #validateBatch(batch: Batch, totals: Totals): void {
     const { images, labels, size } = toTensors(batch, this.#config.device);
     const logits = this.supernet.forward(images, this.method.mixture("validation", this.epoch));
@@ -264,14 +244,19 @@ export class Search {
    * Closes the epoch; returns whether the search is over, by its length or by the method's rule. Throws a
    * {@link Divergence} when a weight or an alpha is no finite number: no checkpoint shall hold it.
    */
-  endEpoch(validation: Validation | undefined): boolean {
+  endEpoch(validation: Validation | undefined, eigenvalue?: number): boolean {
     const bad = firstNotFinite(this.#learned());
     if (bad !== undefined) throw this.#diverged("what the epoch learned is not finite", null);
-    this.deadAlphas = this.#alphaActivity.takeDead(this.#config.space.primitives);
-    this.#stopped = this.method.endEpoch?.(this.epoch, validation?.accuracy) ?? false;
+    this.deadAlphas = this.#alphaActivity.takeDead(this.#config.space.primitives, this.#shape.candidates);
+    this.ended = this.method.endEpoch?.(this.epoch, { validAccuracy: validation?.accuracy, eigenvalue });
     this.epoch++;
     this.step = 0;
     return this.finished;
+  }
+
+  /** Ends the search after the epoch that was just closed. */
+  end(early: EarlyEnd): void {
+    this.ended = early;
   }
 
   /** Everything that the next step depends on. The tensors are the live ones: write them before going on. */
@@ -286,10 +271,11 @@ export class Search {
     const state: SearchState = {
       epoch: this.epoch,
       step: this.step,
-      stopped: this.#stopped,
+      ended: this.ended ?? null,
+      shape: this.#shape,
       totals: { ...this.totals },
-      weightBatches: this.#weightBatches.state(),
-      archBatches: this.#archBatches.state(),
+      weightBatches: this.#batches.weights.state(),
+      archBatches: this.#batches.architecture.state(),
       weightSteps: this.#weightOptimizer.steps(),
       archSteps: this.#archOptimizer.steps(),
       random: this.#random.state(),
@@ -301,6 +287,8 @@ export class Search {
   /** Continues from a snapshot of a search with the same configuration and data. */
   restore({ tensors, state }: Snapshot): void {
     const saved = state as SearchState;
+    // The method may already want the next epoch's shape: that comes with its first step.
+    if (!sameShape(saved.shape, this.#shape)) this.#rebuild(saved.shape);
     this.supernet.loadStateDict(part(tensors, "weights/"));
     const alphas = part(tensors, "alphas/");
     noGrad(() => {
@@ -309,28 +297,80 @@ export class Search {
     this.#weightOptimizer.restore(part(tensors, "weight-optimizer/"), saved.weightSteps);
     this.#archOptimizer.restore(part(tensors, "arch-optimizer/"), saved.archSteps);
     this.#alphaActivity.restore(part(tensors, "alpha-activity/"));
-    this.#weightBatches.restore(saved.weightBatches);
-    this.#archBatches.restore(saved.archBatches);
+    this.#batches.weights.restore(saved.weightBatches);
+    this.#batches.architecture.restore(saved.archBatches);
     this.#random.restore(saved.random);
     this.method.restore?.(saved.method);
     restoreGenerator(tensors, this.#config.device);
     this.epoch = saved.epoch;
     this.step = saved.step;
-    this.#stopped = saved.stopped;
+    this.ended = saved.ended ?? undefined;
     this.totals = { ...saved.totals };
   }
 
   dispose(): void {
-    this.supernet.dispose();
+    this.#disposeStage();
     for (const alpha of this.method.alphas.values()) alpha.dispose();
-    this.#weightOptimizer.dispose();
-    this.#archOptimizer.dispose();
     this.#alphaActivity.dispose();
     releaseKernelMemory();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  #wanted(): SearchShape {
+    const shape = shapeOf(this.#config, this.method);
+    return this.#batchSize === undefined ? shape : { ...shape, batchSize: this.#batchSize };
+  }
+
+  #lossContext(): LossContext {
+    const { supernet, method, epoch } = this;
+    const { device, search } = this.#config;
+    return { supernet, method, device, random: this.#random, microBatch: search.microBatch, epoch };
+  }
+
+  /** Takes on the shape that the epoch to come needs. A stage has random numbers of its own: those of its number. */
+  #become(shape: SearchShape): void {
+    if (sameShape(shape, this.#shape)) return;
+    const begins = shape.stage !== this.#shape.stage;
+    const { seed: own, device } = this.#config;
+    const states = [this.#batches.weights.state(), this.#batches.architecture.state()] as const;
+    if (begins) {
+      seed(own + shape.stage);
+      this.method.beginStage?.();
+    }
+    this.#rebuild(shape);
+    if (begins) seed(own + shape.stage, device);
+    this.#batches.weights.restore(withBatchSize(states[0], shape.batchSize));
+    this.#batches.architecture.restore(withBatchSize(states[1], shape.batchSize));
+  }
+
+  /** What differs between the present shape and another is built anew. */
+  #rebuild(shape: SearchShape): void {
+    const { stage, batchSize } = this.#shape;
+    this.#shape = shape;
+    if (shape.batchSize !== batchSize)
+      this.#batches = buildBatches(this.#config, this.#dataset, this.#splits, shape.batchSize);
+    if (shape.stage === stage) return;
+    this.#disposeStage();
+    releaseKernelMemory();
+    this.#build();
+  }
+
+  #build(): void {
+    const config = this.#config;
+    this.supernet = buildSupernet(config, this.#dataset, this.#shape, this.method);
+    this.#buffers = this.supernet.buffers();
+    this.#weightOptimizer = buildWeightOptimizer(config, this.supernet.parameters());
+    this.#archOptimizer = buildArchOptimizer(config, [...this.method.alphas.values()]);
+    this.#archOptimizer.onStep = (gradients) => this.#alphaActivity.add(gradients);
+  }
+
+  #disposeStage(): void {
+    this.supernet.dispose();
+    this.#weightOptimizer.dispose();
+    this.#archOptimizer.dispose();
   }
 
   /** In the order in which they can spoil each other: weights never move by a bad gradient, alphas may. */

@@ -11,7 +11,7 @@ import { linear } from "../optim/schedule.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { createAlphas, named, rowsOf } from "./alphas.ts";
+import { createAlphas, logitsOn, named, rowsOf } from "./alphas.ts";
 import { concreteSample, gumbelNoise } from "./concrete.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
@@ -19,7 +19,7 @@ import { createResourcePrice } from "./resource-price.ts";
 
 /** The method of the SNAS paper. */
 export function createSnas(context: MethodContext, options: OptionsOf<typeof snas>): SearchMethod {
-  const { epochs, primitives, random } = context;
+  const { epochs, primitives, candidates, random } = context;
   const { temperature, temperatureMin, resourceWeight, keep } = options;
   const alphas = createAlphas(context, { mean: 1, deviation: 0.01 });
   const temperatureAt = (epoch: number) => linear(temperature, temperatureMin, epochs, epoch);
@@ -35,8 +35,8 @@ export function createSnas(context: MethodContext, options: OptionsOf<typeof sna
         purpose === "validation"
           ? logits.div(temperatureAt(epoch)).softmax(1)
           : concreteSample(logits, gumbelNoise(logits, random), temperatureAt(epoch));
-      const normal = sample(alphas.normal);
-      const reduce = sample(alphas.reduce);
+      const logits = logitsOn(alphas, candidates);
+      const [normal, reduce] = [sample(logits.normal), sample(logits.reduce)];
       const mixture = { normal: { operations: normal }, reduce: { operations: reduce } };
       const movesAlphas = purpose === "architecture" || purpose === "both";
       if (resourceWeight === 0 || !movesAlphas) return mixture;
@@ -44,11 +44,18 @@ export function createSnas(context: MethodContext, options: OptionsOf<typeof sna
     },
     step: (step) => dartsStep(step, context),
     derive: () =>
-      deriveGenotype(rowsOf(alphas), primitives, keep === "every-edge" ? deriveSnas : deriveSnasTwoEdges),
-    alphaRows: () => rowsOf(alphas),
+      deriveGenotype(
+        rowsOf(alphas, candidates),
+        primitives,
+        keep === "every-edge" ? deriveSnas : deriveSnasTwoEdges,
+      ),
+    alphaRows: () => rowsOf(alphas, candidates),
     figures(epoch) {
       const resourcePrice = noGrad(() =>
-        scope(() => price(alphas.normal.softmax(1), alphas.reduce.softmax(1)).item()),
+        scope(() => {
+          const { normal, reduce } = logitsOn(alphas, candidates);
+          return price(normal.softmax(1), reduce.softmax(1)).item();
+        }),
       );
       return { temperature: temperatureAt(epoch), resourcePrice };
     },

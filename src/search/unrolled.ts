@@ -58,7 +58,7 @@ export function unrolledGradient(problem: BilevelProblem, step: VirtualStep): Ar
     withBuffersRestored(problem.buffers ?? [], () => {
       const rewind = drawsOf(step);
       const virtual = virtualWeights(problem, step);
-      const { validLoss, direct, v } = withWeights(weights, virtual, () =>
+      const { validLoss, direct, v } = withValues(weights, virtual, () =>
         scope(() => {
           const { value, gradients } = lossGradient(problem.validLoss, [...alphas, ...weights]);
           const count = alphas.length;
@@ -134,14 +134,14 @@ function alphaGradientAt(problem: BilevelProblem, weights: readonly Tensor[]): (
   );
 }
 
-/** Runs `fn` with other values behind the weights' handles; afterwards the handles stand for their own again. */
-function withWeights<T>(weights: readonly Parameter[], values: readonly Tensor[], fn: () => T): T {
+/** Runs `fn` with other values behind the parameters' handles; afterwards the handles stand for their own again. */
+export function withValues<T>(parameters: readonly Parameter[], values: readonly Tensor[], fn: () => T): T {
   for (const value of values) value.setRequiresGrad();
-  return exchanged(weights, values, fn);
+  return exchanged(parameters, values, fn);
 }
 
 /** Runs `fn` on copies of the buffers. */
-function withBuffersRestored<T>(buffers: readonly Tensor[], fn: () => T): T {
+export function withBuffersRestored<T>(buffers: readonly Tensor[], fn: () => T): T {
   return exchanged(
     buffers,
     noGrad(() => buffers.map((buffer) => buffer.clone())),

@@ -12,6 +12,8 @@ export interface EdgeContext {
   readonly channels: number;
   readonly stride: number;
   readonly primitives: readonly Primitive[];
+  /** Columns of the primitives that stand on this edge; absent: all. */
+  readonly candidates?: readonly number[] | undefined;
   /** Index of the edge in its cell, counted node by node. */
   readonly edge: number;
   readonly reduction: boolean;
@@ -37,11 +39,24 @@ const UNNORMALISED: readonly Primitive[] = ["max_pool_3x3", "avg_pool_3x3"];
 
 /** Σₖ weights[k] · opₖ(x). */
 export class MixedOp extends EdgeModule {
-  readonly _ops: readonly Layer[];
+  /** By column; undefined where the edge does not have the candidate. */
+  readonly _ops: readonly (Layer | undefined)[];
+  readonly stride: number;
 
-  constructor({ channels, stride, primitives }: EdgeContext) {
+  constructor(
+    { channels, primitives, candidates, stride }: EdgeContext,
+    create: (primitive: Primitive) => Layer = (primitive) => supernetOperation(primitive, channels, stride),
+  ) {
     super();
-    this._ops = primitives.map((primitive) => supernetOperation(primitive, channels, stride));
+    this.stride = stride;
+    this._ops = primitives.map((primitive, k) =>
+      candidates && !candidates.includes(k) ? undefined : create(primitive),
+    );
+  }
+
+  /** Columns whose operation is not what the kernels know by the primitive's name. */
+  get ownOperations(): readonly number[] {
+    return [];
   }
 
   forward(x: Tensor, weights: Tensor, active?: readonly number[]): Tensor {
@@ -50,12 +65,12 @@ export class MixedOp extends EdgeModule {
       for (const k of active ?? this._ops.keys()) {
         const operation = this._ops[k];
         // Zero adds nothing, and its weight's gradient is zero: it takes part in the softmax only.
-        if (operation instanceof Zero) continue;
+        if (!operation || operation instanceof Zero) continue;
         const value = operation.forward(x);
         const weight = weights.select(0, k);
         sum = sum === undefined ? value.mul(weight) : aten.addcmul.default(sum, value, weight);
       }
-      return sum ?? this._ops[(active ?? [0])[0]].forward(x);
+      return sum ?? new Zero(this.stride).forward(x);
     });
   }
 }

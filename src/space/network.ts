@@ -10,7 +10,7 @@ import { averageOf, type Images, toBlocked, toImages } from "./blocked.ts";
 import { type DropPath, dropPath, pathScale } from "./drop-path.ts";
 import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels } from "./fused-cell.ts";
 import { operationBuilder } from "./operations.ts";
-import { type CellPlace, cellPlaces, preprocessing } from "./supernet.ts";
+import { type CellPass, type CellPlace, cellPlaces, preprocessing } from "./supernet.ts";
 
 /** Shape of a derived network. */
 export interface NetworkOptions {
@@ -84,11 +84,16 @@ export class NetworkCell extends Module {
   }
 
   /** [N, C0, H, W], [N, C1, H', W'] → [N, states·channels, H'', W''], in the layout of its inputs. */
-  forward<Layout extends Images>(s0: Layout, s1: Layout, drop: DropPath = { probability: 0 }): Layout {
+  forward<Layout extends Images>(
+    s0: Layout,
+    s1: Layout,
+    { composite = false, probability = 0, ...draw }: CellPass = {},
+  ): Layout {
+    const drop: DropPath = { probability, ...draw };
     return forwardCell(s0, s1, {
-      kernels: this.kernels,
-      recompute: this.recompute,
-      fused: this.#fused,
+      kernels: composite ? "composite" : this.kernels,
+      recompute: this.recompute && !composite,
+      fused: composite ? undefined : this.#fused,
       parts: this.concat.length,
       pass: (images) => ({
         training: this.training,

@@ -4,7 +4,7 @@ import { UserError } from "../errors.ts";
 import { AvgPool2d, BatchNorm2d, Conv2d, MaxPool2d, ReLU } from "../nn/layers.ts";
 import { Identity, Layer, Sequential } from "../nn/module.ts";
 import { aten } from "../tensor/aten.ts";
-import { cat, type Tensor } from "../tensor/tensor.ts";
+import { cat, randn, type Tensor } from "../tensor/tensor.ts";
 import { isPublished, type Primitive, type PublishedPrimitive } from "./primitives.ts";
 
 /** Builds the operation of an edge: `channels` in and out, stride 1 or 2, batch norm with or without scale and shift. */
@@ -169,7 +169,23 @@ export const OPERATIONS: Readonly<Record<PublishedPrimitive, OperationBuilder>> 
     new Sequential(new MaxPool2d(3, { stride, padding: 1 }), new BatchNorm2d(channels, { affine })),
 };
 
-const added = new Map<string, OperationBuilder>();
+/** Standard normal numbers of the output's size, drawn anew in each pass; no gradient passes. */
+class Noise extends Layer {
+  readonly stride: number;
+
+  constructor(stride: number) {
+    super();
+    this.stride = stride;
+  }
+
+  forward(x: Tensor): Tensor {
+    const [images, channels, ...size] = x.shape;
+    const shape = [images, channels, ...size.map((side) => Math.ceil(side / this.stride))];
+    return randn(shape, { dtype: x.dtype, device: x.device });
+  }
+}
+
+const added = new Map<string, OperationBuilder>([["noise", (_channels, stride) => new Noise(stride)]]);
 
 /** The builder of a candidate operation, published or a plugin's; throws for a name that is neither. */
 export function operationBuilder(name: Primitive): OperationBuilder {

@@ -12,12 +12,10 @@ import { type EdgeContext, MixedOp } from "./mixed-op.ts";
 export class PartialMixedOp extends MixedOp {
   /** K: the operations see one channel in K. */
   readonly share: number;
-  readonly stride: number;
 
   constructor(context: EdgeContext, share: number) {
     super({ ...context, channels: partOf(context.channels, share) });
     this.share = share;
-    this.stride = context.stride;
   }
 
   /** [N, C, H, W] → [N, C, H', W']. */

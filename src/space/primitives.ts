@@ -50,7 +50,10 @@ export interface AddedPrimitive {
   readonly colour: string;
 }
 
-const added = new Map<string, AddedPrimitive>();
+/** Noise that knows nothing of its input (RobustDARTS' space S4): not one of the published eight, and free of cost. */
+const NOISE: AddedPrimitive = { name: "noise", cost: () => ({ params: 0, macs: 0 }), colour: "#8a5a00" };
+
+const added = new Map<string, AddedPrimitive>([[NOISE.name, NOISE]]);
 
 /** Every candidate operation's name: the published ones, then those of plugins in the order of loading. */
 export function primitiveNames(): readonly string[] {
@@ -73,6 +76,20 @@ export function addedPrimitive(name: string): AddedPrimitive {
   if (!primitive) throw new RangeError(`there is no operation ${name}; load the plugin that adds it`);
   return primitive;
 }
+
+/** Operations that take memory, from the largest to the smallest. */
+export const BY_MEMORY: readonly Primitive[] = [
+  "sep_conv_7x7",
+  "sep_conv_5x5",
+  "sep_conv_3x3",
+  "conv_7x1_1x7",
+  "dil_conv_5x5",
+  "dil_conv_3x3",
+  "max_pool_3x3",
+  "avg_pool_3x3",
+  "noise",
+  "skip_connect",
+];
 
 /** Adds a plugin's operation; its name must be free. */
 export function addPrimitive(primitive: AddedPrimitive): void {

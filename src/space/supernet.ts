@@ -6,12 +6,15 @@ import { type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
 import { averageOf, type Images, toBlocked } from "./blocked.ts";
+import type { Candidates } from "./candidates.ts";
 import type { CellPlan } from "./cell-plan.ts";
+import { type DropPath, dropPath } from "./drop-path.ts";
 import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels } from "./fused-cell.ts";
 import { type EdgeContext, type EdgeModule, MixedOp } from "./mixed-op.ts";
 import { FactorizedReduce, ReLUConvBN } from "./operations.ts";
 import { PartialMixedOp } from "./partial-channels.ts";
 import type { Primitive } from "./primitives.ts";
+import { SkipDropoutOp } from "./skip-dropout.ts";
 
 /** How the cells of one type mix their edges' candidates. */
 export interface CellMixture {
@@ -30,20 +33,30 @@ export interface CellMixture {
 export interface Mixture {
   readonly normal: CellMixture;
   readonly reduce: CellMixture;
+  /** Probability that an edge's output is dropped for an image, in training; such cells are computed by libtorch. */
+  readonly dropPath?: number;
+  /** Lets libtorch compute every cell: fused ones have no second derivatives. */
+  readonly composite?: boolean;
 }
+
+/** How a cell without alphas computes one pass: with dropped paths, or by libtorch. */
+export type CellPass = Partial<DropPath> & Pick<Mixture, "composite">;
 
 /** A cell without alphas in a supernet: {@link NetworkCell} is one. */
 export interface FixedCell extends Module {
   readonly kernels: Kernels;
   readonly fused: boolean;
-  forward<Layout extends Images>(s0: Layout, s1: Layout): Layout;
+  forward<Layout extends Images>(s0: Layout, s1: Layout, pass?: CellPass): Layout;
 }
 
 /** What stands where the reduction cells would be searched. */
 export interface FixedReduction {
   /** States that the cell concatenates. */
   readonly states: number;
-  readonly create: (place: CellPlace, kernels: Kernels) => FixedCell;
+  readonly create: (
+    place: CellPlace,
+    how: Required<Pick<SupernetOptions, "kernels" | "recompute">>,
+  ) => FixedCell;
 }
 
 /** Shape of a supernet. */
@@ -52,6 +65,8 @@ export interface SupernetOptions {
   readonly cells: number;
   readonly nodes: number;
   readonly primitives: readonly Primitive[];
+  /** Candidates of each edge; absent: all primitives. */
+  readonly candidates?: Candidates | undefined;
   readonly stemMultiplier: number;
   readonly imageChannels: number;
   readonly classes: number;
@@ -88,22 +103,28 @@ export class SupernetCell extends Module {
   readonly recompute: boolean;
   readonly #fused: FusedCell | undefined;
 
-  constructor(
-    {
+  constructor(options: SupernetOptions, { channels, inputs, reduction, afterReduction }: CellPlace) {
+    const {
       nodes,
       primitives,
       createEdge = (context) => new MixedOp(context),
       kernels = "auto",
       recompute = false,
-    }: SupernetOptions,
-    { channels, inputs, reduction, afterReduction }: CellPlace,
-  ) {
+    } = options;
+    const candidates = options.candidates?.[reduction ? "reduce" : "normal"];
     super();
     this.reduction = reduction;
     this.nodes = nodes;
     [this.preprocess0, this.preprocess1] = preprocessing(inputs, channels, { afterReduction, affine: false });
     this._ops = edgesOf(nodes).map(({ edge, source }) =>
-      createEdge({ channels, stride: reduction && source < 2 ? 2 : 1, primitives, edge, reduction }),
+      createEdge({
+        channels,
+        stride: reduction && source < 2 ? 2 : 1,
+        primitives,
+        candidates: candidates?.[edge],
+        edge,
+        reduction,
+      }),
     );
     this.kernels = kernels;
     this.recompute = recompute;
@@ -119,12 +140,17 @@ export class SupernetCell extends Module {
   }
 
   /** [N, C0, H, W], [N, C1, H', W'] → [N, nodes·channels, H'', W''], in the layout of its inputs. */
-  forward<Layout extends Images>(s0: Layout, s1: Layout, mixture: CellMixture): Layout {
-    const { operations, edges, active } = mixture;
+  forward<Layout extends Images>(
+    s0: Layout,
+    s1: Layout,
+    mixture: CellMixture & Pick<Mixture, "dropPath" | "composite">,
+  ): Layout {
+    const { operations, edges, active, dropPath = 0, composite = false } = mixture;
+    const fused = composite || (this.training && dropPath > 0) ? undefined : this.#fused;
     return forwardCell(s0, s1, {
-      kernels: this.kernels,
-      recompute: this.recompute,
-      fused: this.#fused,
+      kernels: composite ? "composite" : this.kernels,
+      recompute: this.recompute && !composite,
+      fused,
       parts: this.nodes,
       pass: () => ({
         training: this.training,
@@ -132,13 +158,23 @@ export class SupernetCell extends Module {
         // An edge's weight multiplies all of its candidates, so it can as well multiply their weights, and what passes them by.
         mixture: edges ? operations.mul(edges.reshape([-1, 1])) : operations,
         bypass: edges,
-        active,
+        active: active && this.#indices(active),
       }),
       composite: (x0, x1) => this.#compose(x0, x1, mixture),
     });
   }
 
-  #compose(s0: Tensor, s1: Tensor, mixture: CellMixture): Tensor {
+  /** The active candidates by their place on the edge, which is not their column where an edge lacks some. */
+  #indices(active: readonly (readonly number[])[]): readonly (readonly number[])[] {
+    return active.map((chosen, edge) => {
+      const module = this._ops[edge];
+      if (!(module instanceof MixedOp)) return chosen;
+      const built = module._ops.flatMap((operation, k) => (operation ? [k] : []));
+      return built.length === module._ops.length ? chosen : chosen.map((k) => built.indexOf(k));
+    });
+  }
+
+  #compose(s0: Tensor, s1: Tensor, mixture: CellMixture & Pick<Mixture, "dropPath">): Tensor {
     const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
     for (let node = 0; node < this.nodes; node++) {
       const first = edgeOffset(node);
@@ -147,8 +183,13 @@ export class SupernetCell extends Module {
     return cat(states.slice(2), 1);
   }
 
-  #edge(edge: number, state: Tensor, { operations, edges, active }: CellMixture): Tensor {
-    const value = this._ops[edge].forward(state, operations.select(0, edge), active?.[edge]);
+  #edge(
+    edge: number,
+    state: Tensor,
+    { operations, edges, active, dropPath: probability = 0 }: CellMixture & Pick<Mixture, "dropPath">,
+  ): Tensor {
+    const mixed = this._ops[edge].forward(state, operations.select(0, edge), active?.[edge]);
+    const value = this.training ? dropPath(mixed, { probability }) : mixed;
     return edges ? value.mul(edges.select(0, edge)) : value;
   }
 }
@@ -171,6 +212,7 @@ export class Supernet extends Module {
       nodes,
       fixedReduction,
       kernels = "auto",
+      recompute = false,
     } = options;
     const stemChannels = stemMultiplier * channels;
     this.stem = new Sequential(
@@ -181,7 +223,7 @@ export class Supernet extends Module {
     const places = cellPlaces({ channels, cells: options.cells, width, stem: stemChannels });
     this.cells = places.map((place) =>
       fixedReduction && place.reduction
-        ? fixedReduction.create(place, kernels)
+        ? fixedReduction.create(place, { kernels, recompute })
         : new SupernetCell(options, place),
     );
     const last = places[places.length - 1];
@@ -192,18 +234,19 @@ export class Supernet extends Module {
     return scope(() => {
       const stem = this.stem.forward(images);
       // One conversion for the whole network; cells that the kernels do not cover convert their own.
-      const blocked = fusable(stem) && this.cells.some((cell) => cell.fused);
+      const libtorch = mixture.composite || (this.training && (mixture.dropPath ?? 0) > 0);
+      const blocked = !libtorch && fusable(stem) && this.cells.some((cell) => cell.fused);
       return this.classifier.forward(averageOf(this.#body(blocked ? toBlocked(stem) : stem, mixture)));
     });
   }
 
-  #body(stem: Images, mixture: Mixture): Images {
+  #body(stem: Images, { normal, reduce, dropPath = 0, composite = false }: Mixture): Images {
     let [s0, s1] = [stem, stem];
     for (const cell of this.cells) {
       const output =
         cell instanceof SupernetCell
-          ? cell.forward(s0, s1, cell.reduction ? mixture.reduce : mixture.normal)
-          : cell.forward(s0, s1);
+          ? cell.forward(s0, s1, { ...(cell.reduction ? reduce : normal), dropPath, composite })
+          : cell.forward(s0, s1, { probability: dropPath, composite });
       [s0, s1] = [s1, output];
     }
     return s1;
@@ -273,19 +316,25 @@ export function mixedPlan(
     readonly primitives: readonly Primitive[];
   },
 ): CellPlan | undefined {
-  const plain = modules.filter(
-    (module): module is MixedOp => module.constructor === MixedOp || module.constructor === PartialMixedOp,
-  );
+  const known: readonly unknown[] = [MixedOp, PartialMixedOp, SkipDropoutOp];
+  const plain = modules.filter((module): module is MixedOp => known.includes(module.constructor));
   const shares = new Set(plain.map((module) => (module instanceof PartialMixedOp ? module.share : 1)));
   if (plain.length < modules.length || shares.size > 1) return undefined;
   const edges = edgesOf(rest.nodes).map(({ edge, source, target }) => ({
     source,
     target,
-    operations: primitives.map((primitive, k) => ({
-      primitive,
-      module: plain[edge]._ops[k],
-      weight: edge * primitives.length + k,
-    })),
+    operations: plain[edge]._ops.flatMap((module, k) =>
+      module
+        ? [
+            {
+              // A name that the kernels do not know leaves the operation to libtorch.
+              primitive: plain[edge].ownOperations.includes(k) ? `own ${primitives[k]}` : primitives[k],
+              module,
+              weight: edge * primitives.length + k,
+            },
+          ]
+        : [],
+    ),
   }));
   return { ...rest, edges, groups: [...shares][0], concat: allNodes(rest.nodes) };
 }

@@ -22,6 +22,28 @@ const VICTIMS: readonly (readonly [name: string, command: readonly string[], kil
     ["search", ...settings, ...OFTEN, "--search-order", "second"],
     4,
   ],
+  [
+    "search by P-DARTS, over three stages",
+    [
+      ...["search", ...settings, ...OFTEN, "--search-method", "p-darts", "--search-epochs", "4"],
+      ...["--search-options-add-cells", "0,1,2", "--search-options-drop-operations", "0,1,1"],
+    ],
+    4,
+  ],
+  [
+    "search by SGAS, over two decisions",
+    [
+      ...["search", ...settings, ...OFTEN, "--search-method", "sgas", "--search-epochs", "4"],
+      ...["--search-options-decide-from-epoch", "0", "--search-options-decide-every", "1"],
+      ...["--search-options-batch-growth", "1", "--search-options-criterion", "2"],
+    ],
+    4,
+  ],
+  [
+    "search by R-DARTS with an eigenvalue in every epoch",
+    ["search", ...settings, ...OFTEN, "--search-method", "r-darts", "--search-options-eigenvalue-every", "1"],
+    3,
+  ],
   ["train, saved after every step", ["train", "random", ...settings, ...OFTEN], 3],
 ];
 

@@ -62,7 +62,7 @@ test("every option has a flag, a description and a default that is its schema's"
   for (const { path, method, description, expected, default: value } of optionKeys()) {
     assert.ok(description && expected, path);
     const name = path.slice("search.options.".length);
-    assert.equal(findMethod(method).options.parse({})[name], value, path);
+    assert.deepEqual(findMethod(method).options.parse({})[name], value, path);
     assert.match(flags.get(path)!.description, new RegExp(`\\b${method}\\b`));
   }
   assert.equal(

@@ -23,6 +23,12 @@ const OURS = [
   "data.splitSeed",
   "search.trainImages",
   "train.randomCells",
+  "guard.action",
+  "guard.skips",
+  "guard.entropy",
+  "guard.eigenvalueGrowth",
+  "guard.eigenvalueEvery",
+  "guard.hessian",
 ];
 
 test("paper and code give a value and its source for every key that publications have", () => {

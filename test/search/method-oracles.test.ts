@@ -28,6 +28,7 @@ const CONTEXT: MethodContext = {
   device: "cpu",
   channels: 16,
   cells: 8,
+  batchSize: 64,
   imageSize: [32, 32],
   random: createGenerator(1, "test"),
 };

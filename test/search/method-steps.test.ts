@@ -114,6 +114,7 @@ function begin(
     ...{ nodes, primitives, cells, epochs, channels, order, random },
     imageSize: [size, size] as const,
     archFromEpoch: 0,
+    batchSize: 4,
     device: "cpu",
   });
   for (const [key, alpha] of method.alphas) {

@@ -125,7 +125,7 @@ test(
     const context = { channels: 4, stride: 2, primitives: DARTS_PRIMITIVES, edge: 0, reduction: true };
     using mixed = new MixedOp(context);
     const x = randn([2, 4, 6, 6]);
-    const outputs = mixed._ops.map((operation) => operation.forward(x));
+    const outputs = mixed._ops.map((operation) => operation!.forward(x));
     const mean = outputs.reduce((a, b) => a.add(b)).div(8);
     assertClose(mixed.forward(x, full([8], 1 / 8)), mean, 1e-6, "mean");
   }),

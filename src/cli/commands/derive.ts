@@ -9,7 +9,7 @@ export const derive: Command = {
   options: [
     {
       usage: "--epoch <integer>",
-      description: "epoch whose alphas are read, counted from 0 (default: the last)",
+      description: "epoch whose alphas are read, counted from 0 (default: the one that the search took)",
       parse: wholeNumber("--epoch", 0),
     },
   ],

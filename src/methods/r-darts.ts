@@ -1,0 +1,136 @@
+// R-DARTS as data: what it computes is in src/search/r-darts.ts.
+import { z } from "zod";
+import type { ConfigInput } from "../config/schema.ts";
+import { UserError } from "../errors.ts";
+import type { MethodDeclaration } from "./declaration.ts";
+import {
+  cifar10,
+  dartsSearch,
+  dartsSpace,
+  dartsTraining,
+  quickData,
+  quickSearch,
+  quickTraining,
+} from "./shared-settings.ts";
+
+const options = z.strictObject({
+  earlyStop: z
+    .boolean()
+    .default(true)
+    .describe("end the search when the eigenvalue's local average has grown; false: only measure it"),
+  eigenvalueEvery: z.number().int().min(1).default(2).describe("epochs from one measurement to the next"),
+  window: z.number().int().min(1).default(5).describe("measurements in a local average"),
+  delta: z.number().int().min(1).default(4).describe("measurements between two averages that are compared"),
+  factor: z.number().gt(1).default(1.3).describe("growth of the average that ends the search"),
+  startEpoch: z.number().int().min(0).default(10).describe("first epoch that the search may go back to"),
+  dropPath: z
+    .number()
+    .min(0)
+    .lt(1)
+    .default(0)
+    .describe(
+      "probability, reached in the last epoch, that an edge's output is dropped for an image in the search",
+    ),
+});
+
+const settings = {
+  seed: 2,
+  data: cifar10,
+  space: dartsSpace,
+  train: { ...dartsTraining, channels: 16, cells: 8 },
+} as const satisfies ConfigInput;
+
+const search = { ...dartsSearch, method: "r-darts", order: "second" } as const;
+
+/** R-DARTS: DARTS that ends when the validation loss gets sharp in the alphas, or is kept flat by regularisation. */
+export const rDarts = {
+  name: "r-darts",
+  source: {
+    paper:
+      "Zela, Elsken, Saikia, Marrakchi, Brox, Hutter: Understanding and Robustifying Differentiable Architecture " +
+      "Search, ICLR 2020",
+    arxiv: "1909.09656",
+    code: "github.com/automl/RobustDARTS",
+  },
+  options,
+  orders: ["second", "first"],
+  refusals: {
+    joint: "it watches the validation loss, and a one-level search keeps no images for one",
+    alternating: "it watches the validation loss, and a one-level search keeps no images for one",
+  },
+  select: "guard",
+  presets: {
+    paper: {
+      description: "RobustDARTS with early stopping as published for CIFAR-10 (GPU days)",
+      settings: {
+        ...settings,
+        search: {
+          ...search,
+          select: "guard",
+          options: {
+            earlyStop: true,
+            eigenvalueEvery: 2,
+            window: 5,
+            delta: 4,
+            factor: 1.3,
+            startEpoch: 10,
+            dropPath: 0,
+          },
+        },
+      },
+      notes: [
+        "The spaces in which the paper shows DARTS to fail are space.name s1, s2, s3 and s4.",
+        "The code measures on the last batch of the validation and builds the whole Hessian; here on the same images in " +
+          "every epoch, by power iteration.",
+      ],
+    },
+    quick: {
+      description: "RobustDARTS with early stopping in minutes on two CPU cores",
+      settings: {
+        data: quickData,
+        search: {
+          ...quickSearch,
+          method: "r-darts",
+          order: "first",
+          select: "guard",
+          epochs: 8,
+          options: { eigenvalueEvery: 1, window: 3, delta: 2, startEpoch: 1 },
+        },
+        train: quickTraining,
+      },
+      notes: ["Measured in every epoch and averaged over fewer of them, as there are few."],
+    },
+    variants: {
+      l2: {
+        description: "R-DARTS(L2): no early end, a strong L2 penalty on the weights in the search (GPU days)",
+        settings: {
+          ...settings,
+          search: { ...search, select: "last", weightDecay: 2.7e-3, options: { earlyStop: false } },
+        },
+        notes: [
+          "The paper searches with 3e-4, 9e-4, 2.7e-3 and 8.1e-3 (and 2.43e-2) and keeps the best by validation: set " +
+            "search.weightDecay for each.",
+        ],
+      },
+      dp: {
+        description: "R-DARTS(DP): no early end, drop-path in the supernet (GPU days)",
+        settings: {
+          ...settings,
+          search: { ...search, select: "last", options: { earlyStop: false, dropPath: 0.4 } },
+        },
+        notes: [
+          "The paper searches with 0, 0.2, 0.4 and 0.6 and keeps the best by validation: set search.options.dropPath for each.",
+          "The code raises the probability of Cutout alike; here search.cutout is on or off.",
+        ],
+      },
+    },
+  },
+  check({ kernels, recompute }, { dropPath }) {
+    if (dropPath === 0 || (!recompute && kernels !== "fused")) return;
+    throw new UserError(
+      `search.options.dropPath is ${dropPath}, but ${recompute ? "recompute is true" : "kernels is fused"}: libtorch's ` +
+        "operators compute the cells of a search with drop-path. Set recompute to false and kernels to auto, or " +
+        "search.options.dropPath to 0.",
+    );
+  },
+} as const satisfies MethodDeclaration<typeof options>;
