@@ -10,6 +10,8 @@ import { Parameter, randn, type Tensor, tensor } from "../tensor/tensor.ts";
 import { type Check, compare, compareAll } from "./check.ts";
 
 const [BATCH, CHANNELS, SIZE] = [2, 2, 4];
+/** One channel for each group. */
+const GROUPED_CHANNELS = 8;
 /** Small against the distance to the next kink of a ReLU, large against rounding: h² and 1e-16/h both vanish. */
 const STEP = 1e-6;
 const TOLERANCE = 1e-6;
@@ -23,8 +25,9 @@ export function gradientChecks(): Check[] {
 }
 
 function operationCheck(primitive: PublishedPrimitive, stride: number): Check {
-  using layer = OPERATIONS[primitive](CHANNELS, stride, true);
-  return gradientCheck(`gradient of ${primitive}, stride ${stride}`, layer);
+  const channels = primitive.startsWith("group_conv") ? GROUPED_CHANNELS : CHANNELS;
+  using layer = OPERATIONS[primitive](channels, stride, true);
+  return gradientCheck(`gradient of ${primitive}, stride ${stride}`, layer, channels);
 }
 
 function normalizedPoolCheck(primitive: Primitive): Check {
@@ -33,12 +36,12 @@ function normalizedPoolCheck(primitive: Primitive): Check {
 }
 
 /** The largest error of the gradient, relative to the largest central difference. */
-function gradientCheck(name: string, layer: Layer): Check {
+function gradientCheck(name: string, layer: Layer, channels = CHANNELS): Check {
   return scope(() => {
     seed(2);
     layer.to({ dtype: "float64" });
     for (const parameter of layer.parameters()) noGrad(() => parameter.copy_(randn(parameter.shape)));
-    using x = new Parameter(randn([BATCH, CHANNELS, SIZE, SIZE], { dtype: "float64" }));
+    using x = new Parameter(randn([BATCH, channels, SIZE, SIZE], { dtype: "float64" }));
     const weights = randn(layer.forward(x).shape, { dtype: "float64" });
     const loss = () => layer.forward(x).mul(weights).sum();
 
