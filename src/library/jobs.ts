@@ -1,6 +1,7 @@
 // The jobs of the command line as functions: the same code, silent unless told otherwise, with typed results.
 import { resolve } from "node:path";
 import { checkSettings, type Settings } from "../config/check.ts";
+import { completeMethod } from "../config/method-settings.ts";
 import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython, parseGenotype } from "../genotype/parse.ts";
@@ -123,7 +124,7 @@ export async function derive(path: string, { epoch }: { epoch?: number } = {}): 
 export async function completeConfig(settings: ConfigInput): Promise<Config> {
   const plugin = await loadPlugins((settings.plugin ?? []).map((file) => resolve(file)));
   checkSettings(settings as Settings, () => "config");
-  return { ...configSchema.parse(settings), plugin };
+  return { ...configSchema.parse(completeMethod(settings as Settings, () => "config")), plugin };
 }
 
 /** The configuration that a run was started with; its plugins are loaded. */
