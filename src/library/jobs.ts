@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { checkSettings, type Settings } from "../config/check.ts";
 import { completeMethod } from "../config/method-settings.ts";
 import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
+import { completeSpace } from "../config/space-settings.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython, parseGenotype } from "../genotype/parse.ts";
 import { loadConfig } from "../plugin/config.ts";
@@ -123,8 +124,10 @@ export async function derive(path: string, { epoch }: { epoch?: number } = {}): 
  */
 export async function completeConfig(settings: ConfigInput): Promise<Config> {
   const plugin = await loadPlugins((settings.plugin ?? []).map((file) => resolve(file)));
-  checkSettings(settings as Settings, () => "config");
-  return { ...configSchema.parse(completeMethod(settings as Settings, () => "config")), plugin };
+  const locate = () => "config";
+  checkSettings(settings as Settings, locate);
+  const complete = completeMethod(completeSpace(settings as Settings, locate), locate);
+  return { ...configSchema.parse(complete), plugin };
 }
 
 /** The configuration that a run was started with; its plugins are loaded. */

@@ -51,6 +51,16 @@ test("run searches and trains, tells its events as they are logged, and its fold
   assert.deepEqual(await configOf(report.run), await completeConfig(TINY));
 });
 
+test("settings bring what their space and their method say", async () => {
+  const { space, search } = await completeConfig({ space: { name: "s2" }, search: { method: "r-darts" } });
+  assert.deepEqual(space.primitives, ["skip_connect", "sep_conv_3x3"]);
+  assert.deepEqual([search.order, search.select, search.options["window"]], ["second", "guard", 5]);
+  await assert.rejects(completeConfig({ space: { name: "s1", nodes: 2 } }), {
+    name: "UserError",
+    message: /^config: space\.nodes is 2, but the space s1/,
+  });
+});
+
 test("search and train are the two halves: the cell of the one is given to the other", async () => {
   const { search: found, trained, testOpenedBy } = await search(TINY, { root, name: "first" });
   assert.deepEqual([found.epochs, trained, testOpenedBy], [2, [], []]);

@@ -1,6 +1,8 @@
 // A thousand steps keep the memory of the process flat: nothing is left to the garbage collector's mercy.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { randomGenotype } from "../../src/genotype/random.ts";
 import { createGenerator } from "../../src/random/generator.ts";
 import { Search } from "../../src/search/search.ts";
@@ -9,9 +11,11 @@ import { Training } from "../../src/train/training.ts";
 import { counted } from "../support/leak-free.ts";
 import { toyConfig, toyDataset } from "../support/toy-problem.ts";
 
-/** Growth after the first 200 steps that is not the step's: V8's heap settles, malloc keeps a few pages. */
+/** Growth after the first fifth that is not the step's: V8's heap settles, malloc keeps a few pages. */
 const SLACK_MB = 12;
 
+setFlagsFromString("--expose-gc");
+const collectGarbage = runInNewContext("gc") as () => void;
 const dataset = toyDataset({ size: 16 });
 // One edge less would be no search; more of them would only take longer.
 const settings = {
@@ -53,26 +57,25 @@ test(
   }),
 );
 
-/**
- * Runs `step` so often; live tensors after the last are those after the first fifth, and so is memory, in the better
- * of two halves: a heap grows once, by fits, a leak in both.
- */
+/** Runs `step` so often; memory and live tensors after the last are those after the first fifth. */
 function assertFlat(steps: number, step: () => void): void {
   let alive = 0;
-  const megabytes: number[] = [];
+  let megabytes = 0;
   for (let i = 1; i <= steps; i++) {
     step();
-    if (i === steps / 5) alive = liveTensors();
-    if ([1, 3, 5].some((fifth) => i === (fifth * steps) / 5)) megabytes.push(rssMB());
+    if (i === steps / 5) [alive, megabytes] = [liveTensors(), heldMB()];
   }
   assert.equal(liveTensors(), alive, "live tensors");
-  const growth = Math.min(megabytes[1]! - megabytes[0]!, megabytes[2]! - megabytes[1]!);
-  assert.ok(
-    growth < SLACK_MB / 2,
-    `the process grew by ${growth.toFixed(1)} MB in either half, allowed are ${SLACK_MB / 2}`,
-  );
+  const growth = heldMB() - megabytes;
+  assert.ok(growth < SLACK_MB, `the process grew by ${growth.toFixed(1)} MB, allowed are ${SLACK_MB}`);
 }
 
-function rssMB(): number {
-  return process.memoryUsage().rss / 2 ** 20;
+/**
+ * The process' memory, and of V8's heap only what is in use: V8 doubles its young generation at a time of its own, which
+ * is 16 MB at once.
+ */
+function heldMB(): number {
+  collectGarbage();
+  const { rss, heapTotal, heapUsed } = process.memoryUsage();
+  return (rss - heapTotal + heapUsed) / 2 ** 20;
 }
