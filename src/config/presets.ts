@@ -2,6 +2,7 @@
 // Those of the search methods stand with the methods themselves, in src/methods.
 import { UserError } from "../errors.ts";
 import type { MethodSource } from "../methods/declaration.ts";
+import { quickSettings } from "../methods/shared-settings.ts";
 import { methodPresets } from "../methods/table.ts";
 import { nearest } from "./nearest.ts";
 import {
@@ -10,6 +11,7 @@ import {
   IMAGENET_TRANSFER,
   PAPER,
   type SourcedSettings,
+  settingsOf,
 } from "./published-settings.ts";
 import type { ConfigInput } from "./schema.ts";
 
@@ -32,29 +34,7 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
     name: "quick",
     description:
       "the whole job in minutes on two CPU cores: a small search and a short training on part of CIFAR-10",
-    settings: {
-      data: { name: "cifar10", trainImages: 8000, testImages: 2000 },
-      search: {
-        order: "first",
-        trainImages: 4096,
-        channels: 16,
-        cells: 5,
-        epochs: 4,
-        batchSize: 32,
-        // Few steps: the alphas must move further in each to leave their start.
-        archLearningRate: 3e-3,
-      },
-      train: {
-        channels: 8,
-        cells: 5,
-        epochs: 4,
-        batchSize: 64,
-        cutout: 0,
-        dropPath: 0,
-        auxiliary: false,
-        randomCells: 1,
-      },
-    },
+    settings: quickSettings({ search: { order: "first" } }),
     sources: {},
   },
   paper: published(
@@ -80,14 +60,8 @@ export const PRESETS: Readonly<Record<string, Preset>> = {
 };
 
 function published(name: string, description: string, sourced: SourcedSettings): Preset {
-  const settings: Record<string, unknown> = {};
-  for (const [path, [value]] of Object.entries(sourced)) {
-    const [first, second] = path.split(".") as [string, string?];
-    if (second === undefined) settings[first] = value;
-    else settings[first] = { ...(settings[first] as object), [second]: value };
-  }
   const sources = Object.fromEntries(Object.entries(sourced).map(([path, [, source]]) => [path, source]));
-  return { name, description, settings: settings as ConfigInput, sources };
+  return { name, description, settings: settingsOf(sourced), sources };
 }
 
 /** Every preset by name, those of the methods included. */

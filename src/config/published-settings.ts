@@ -2,13 +2,26 @@
 // the paper does not give is the code's, and its source says so.
 // Paper: Liu, Simonyan, Yang, ICLR 2019 (arXiv:1806.09055), appendix A.1.1 (search), A.2.1 (CIFAR-10), A.3 (ImageNet).
 // Code: the scripts train_search.py, train.py and train_imagenet.py, by the names of their arguments.
+
 import { DARTS_PRIMITIVES } from "../space/primitives.ts";
+import type { ConfigInput } from "./schema.ts";
 
 /** A value and where it comes from. */
 export type Sourced = readonly [value: unknown, source: string];
 
 /** Values by dotted key. */
 export type SourcedSettings = Readonly<Record<string, Sourced>>;
+
+/** The values alone, in their sections. */
+export function settingsOf(sourced: SourcedSettings): ConfigInput {
+  const settings: Record<string, unknown> = {};
+  for (const [path, [value]] of Object.entries(sourced)) {
+    const [first, second] = path.split(".") as [string, string?];
+    if (second === undefined) settings[first] = value;
+    else settings[first] = { ...(settings[first] as object), [second]: value };
+  }
+  return settings as ConfigInput;
+}
 
 const SEARCH = "paper, A.1.1";
 const EVALUATION = "paper, A.2.1";

@@ -1,15 +1,7 @@
 // DARTS as data: what it computes is in src/search/darts.ts.
 import { z } from "zod";
 import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
-import {
-  cifar10,
-  dartsSearch,
-  dartsSpace,
-  dartsTraining,
-  quickData,
-  quickSearch,
-  quickTraining,
-} from "./shared-settings.ts";
+import { publishedSettings, quickSettings } from "./shared-settings.ts";
 import { softmaxOption } from "./softmax-option.ts";
 
 const options = z.strictObject({ ...softmaxOption });
@@ -27,22 +19,16 @@ export const darts = {
   presets: {
     paper: {
       description: "DARTS, second order, as published for CIFAR-10 (GPU days)",
-      settings: {
-        seed: 2,
-        data: cifar10,
-        space: dartsSpace,
-        search: { ...dartsSearch, method: "darts", order: "second", learningRateMin: 0 },
-        train: dartsTraining,
-      },
+      settings: publishedSettings({
+        search: { method: "darts", order: "second", learningRateMin: 0 },
+      }),
       notes: ["The paper anneals the weights' learning rate in the search to 0 (here), the code to 0.001."],
     },
     quick: {
       description: "DARTS, first order, in minutes on two CPU cores",
-      settings: {
-        data: quickData,
-        search: { ...quickSearch, method: "darts", order: "first" },
-        train: quickTraining,
-      },
+      settings: quickSettings({
+        search: { method: "darts", order: "first" },
+      }),
       notes: [],
     },
   },

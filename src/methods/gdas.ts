@@ -3,14 +3,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { FIXED_REDUCTION } from "../genotype/fixed-reduction.ts";
 import type { MethodDeclaration } from "./declaration.ts";
-import {
-  cifar10,
-  dartsSearch,
-  dartsTraining,
-  quickData,
-  quickSearch,
-  quickTraining,
-} from "./shared-settings.ts";
+import { publishedSettings, quickSettings } from "./shared-settings.ts";
 
 const options = z.strictObject({
   temperature: z.number().gt(0).default(10).describe("temperature of the samples in the first epoch"),
@@ -45,13 +38,9 @@ export const gdas = {
   presets: {
     paper: {
       description: "GDAS as published for CIFAR-10, both cells searched (GPU hours)",
-      settings: {
-        seed: 2,
-        data: cifar10,
+      settings: publishedSettings({
         // The order is that of its code's "darts" space.
         space: {
-          nodes: 4,
-          stemMultiplier: 3,
           primitives: [
             "none",
             "skip_connect",
@@ -64,7 +53,6 @@ export const gdas = {
           ],
         },
         search: {
-          ...dartsSearch,
           method: "gdas",
           order: "first",
           cells: 6,
@@ -75,8 +63,8 @@ export const gdas = {
           weightDecay: 5e-4,
           options: { temperature: 10, temperatureMin: 0.1, fixedReduction: false },
         },
-        train: { ...dartsTraining, epochs: 300, warmup: 5, weightDecay: 5e-4 },
-      },
+        train: { epochs: 300, warmup: 5, weightDecay: 5e-4 },
+      }),
       notes: [
         "The code's supernet of this space has no batch norm after pooling and one more before the classifier; here " +
           "it is DARTS' supernet, of as many cells.",
@@ -88,12 +76,10 @@ export const gdas = {
     },
     quick: {
       description: "GDAS in minutes on two CPU cores",
-      settings: {
-        data: quickData,
+      settings: quickSettings({
         // A step trains one operation of each edge, at a fraction of the price: there is time for more of them.
-        search: { ...quickSearch, method: "gdas", order: "first", epochs: 12 },
-        train: quickTraining,
-      },
+        search: { method: "gdas", order: "first", epochs: 12 },
+      }),
       notes: [],
     },
   },

@@ -2,15 +2,7 @@
 import { z } from "zod";
 import { DARTS_PRIMITIVES } from "../space/primitives.ts";
 import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
-import {
-  cifar10,
-  dartsSearch,
-  dartsSpace,
-  dartsTraining,
-  quickData,
-  quickSearch,
-  quickTraining,
-} from "./shared-settings.ts";
+import { publishedSettings, quickSettings } from "./shared-settings.ts";
 
 const options = z.strictObject({
   pairs: z
@@ -38,19 +30,15 @@ export const iDarts = {
   presets: {
     paper: {
       description: "I-DARTS by the protocol of DARTS on CIFAR-10 (GPU days)",
-      settings: {
-        seed: 2,
-        data: cifar10,
-        space: { ...dartsSpace, primitives },
+      settings: publishedSettings({
+        space: { primitives },
         search: {
-          ...dartsSearch,
           method: "i-darts",
           order: "second",
           learningRateMin: 0,
           options: { pairs: 2 },
         },
-        train: dartsTraining,
-      },
+      }),
       notes: [
         "The paper searches recurrent cells for language models and named entities; it publishes no image cells and " +
           "no code. The settings are those of DARTS on CIFAR-10.",
@@ -60,12 +48,10 @@ export const iDarts = {
     },
     quick: {
       description: "I-DARTS, first order, in minutes on two CPU cores",
-      settings: {
-        data: quickData,
+      settings: quickSettings({
         space: { primitives },
-        search: { ...quickSearch, method: "i-darts", order: "first" },
-        train: quickTraining,
-      },
+        search: { method: "i-darts", order: "first" },
+      }),
       notes: [],
     },
   },

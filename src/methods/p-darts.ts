@@ -3,15 +3,7 @@ import { z } from "zod";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
-import {
-  cifar10,
-  dartsSearch,
-  dartsSpace,
-  dartsTraining,
-  quickData,
-  quickSearch,
-  quickTraining,
-} from "./shared-settings.ts";
+import { publishedSettings, quickSettings } from "./shared-settings.ts";
 
 const options = z.strictObject({
   addCells: z
@@ -52,12 +44,8 @@ export const pDarts = {
   presets: {
     paper: {
       description: "P-DARTS as published for CIFAR-10: three stages of 25 epochs (GPU hours)",
-      settings: {
-        seed: 2,
-        data: cifar10,
-        space: dartsSpace,
+      settings: publishedSettings({
         search: {
-          ...dartsSearch,
           method: "p-darts",
           order: "first",
           cells: 5,
@@ -75,8 +63,8 @@ export const pDarts = {
             maxSkips: 2,
           },
         },
-        train: { ...dartsTraining, batchSize: 128, dropPath: 0.3 },
-      },
+        train: { batchSize: 128, dropPath: 0.3 },
+      }),
       notes: [
         "search.epochs is the sum of the stages, and search.archFromEpoch counts within each.",
         "The paper begins the dropout of the first stage at 0, the code's published command at 0.1 (here).",
@@ -84,10 +72,8 @@ export const pDarts = {
     },
     quick: {
       description: "P-DARTS in minutes on two CPU cores",
-      settings: {
-        data: quickData,
+      settings: quickSettings({
         search: {
-          ...quickSearch,
           method: "p-darts",
           order: "first",
           cells: 3,
@@ -95,8 +81,7 @@ export const pDarts = {
           archFromEpoch: 1,
           options: { addCells: [0, 2, 4] },
         },
-        train: quickTraining,
-      },
+      }),
       notes: [],
     },
   },

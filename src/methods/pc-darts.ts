@@ -2,15 +2,7 @@
 import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
-import {
-  cifar10,
-  dartsSearch,
-  dartsSpace,
-  dartsTraining,
-  quickData,
-  quickSearch,
-  quickTraining,
-} from "./shared-settings.ts";
+import { publishedSettings, quickSettings } from "./shared-settings.ts";
 import { softmaxOption } from "./softmax-option.ts";
 
 const options = z.strictObject({
@@ -42,12 +34,8 @@ export const pcDarts = {
   presets: {
     paper: {
       description: "PC-DARTS as published for CIFAR-10 (GPU days)",
-      settings: {
-        seed: 2,
-        data: cifar10,
-        space: dartsSpace,
+      settings: publishedSettings({
         search: {
-          ...dartsSearch,
           method: "pc-darts",
           order: "first",
           batchSize: 256,
@@ -57,8 +45,8 @@ export const pcDarts = {
           archFromEpoch: 15,
           options: { partialChannels: 4, edgeNormalization: true },
         },
-        train: { ...dartsTraining, dropPath: 0.3 },
-      },
+        train: { dropPath: 0.3 },
+      }),
       notes: [
         "Published searches on ImageNet take K = 2, batches of 1024 and alphas from epoch 35 on.",
         "The code's batches of the alphas are drawn anew at each step; here they run through the split in turn.",
@@ -66,17 +54,14 @@ export const pcDarts = {
     },
     quick: {
       description: "PC-DARTS in minutes on two CPU cores",
-      settings: {
-        data: quickData,
+      settings: quickSettings({
         search: {
-          ...quickSearch,
           method: "pc-darts",
           order: "first",
           archFromEpoch: 1,
           options: { partialChannels: 4 },
         },
-        train: quickTraining,
-      },
+      }),
       notes: ["The share of epochs in which only the weights move is near that of the paper (15 of 50)."],
     },
   },

@@ -3,15 +3,7 @@ import { z } from "zod";
 import type { ConfigInput } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import type { MethodDeclaration } from "./declaration.ts";
-import {
-  cifar10,
-  dartsSearch,
-  dartsSpace,
-  dartsTraining,
-  quickData,
-  quickSearch,
-  quickTraining,
-} from "./shared-settings.ts";
+import { publishedSettings, quickSettings } from "./shared-settings.ts";
 
 const options = z.strictObject({
   earlyStop: z
@@ -33,14 +25,13 @@ const options = z.strictObject({
     ),
 });
 
-const settings = {
-  seed: 2,
-  data: cifar10,
-  space: dartsSpace,
-  train: { ...dartsTraining, channels: 16, cells: 8 },
-} as const satisfies ConfigInput;
-
-const search = { ...dartsSearch, method: "r-darts", order: "second" } as const;
+/** Its settings, but for what a variant says of the search. */
+function published(search: ConfigInput["search"]): ConfigInput {
+  return publishedSettings({
+    search: { method: "r-darts", order: "second", ...search },
+    train: { channels: 16, cells: 8 },
+  });
+}
 
 /** R-DARTS: DARTS that ends when the validation loss gets sharp in the alphas, or is kept flat by regularisation. */
 export const rDarts = {
@@ -62,22 +53,18 @@ export const rDarts = {
   presets: {
     paper: {
       description: "RobustDARTS with early stopping as published for CIFAR-10 (GPU days)",
-      settings: {
-        ...settings,
-        search: {
-          ...search,
-          select: "guard",
-          options: {
-            earlyStop: true,
-            eigenvalueEvery: 2,
-            window: 5,
-            delta: 4,
-            factor: 1.3,
-            startEpoch: 10,
-            dropPath: 0,
-          },
+      settings: published({
+        select: "guard",
+        options: {
+          earlyStop: true,
+          eigenvalueEvery: 2,
+          window: 5,
+          delta: 4,
+          factor: 1.3,
+          startEpoch: 10,
+          dropPath: 0,
         },
-      },
+      }),
       notes: [
         "The spaces in which the paper shows DARTS to fail are space.name s1, s2, s3 and s4.",
         "The code measures on the last batch of the validation and builds the whole Hessian; here on the same images in " +
@@ -86,27 +73,21 @@ export const rDarts = {
     },
     quick: {
       description: "RobustDARTS with early stopping in minutes on two CPU cores",
-      settings: {
-        data: quickData,
+      settings: quickSettings({
         search: {
-          ...quickSearch,
           method: "r-darts",
           order: "first",
           select: "guard",
           epochs: 8,
           options: { eigenvalueEvery: 1, window: 3, delta: 2, startEpoch: 1 },
         },
-        train: quickTraining,
-      },
+      }),
       notes: ["Measured in every epoch and averaged over fewer of them, as there are few."],
     },
     variants: {
       l2: {
         description: "R-DARTS(L2): no early end, a strong L2 penalty on the weights in the search (GPU days)",
-        settings: {
-          ...settings,
-          search: { ...search, select: "last", weightDecay: 2.7e-3, options: { earlyStop: false } },
-        },
+        settings: published({ select: "last", weightDecay: 2.7e-3, options: { earlyStop: false } }),
         notes: [
           "The paper searches with 3e-4, 9e-4, 2.7e-3 and 8.1e-3 (and 2.43e-2) and keeps the best by validation: set " +
             "search.weightDecay for each.",
@@ -114,10 +95,7 @@ export const rDarts = {
       },
       dp: {
         description: "R-DARTS(DP): no early end, drop-path in the supernet (GPU days)",
-        settings: {
-          ...settings,
-          search: { ...search, select: "last", options: { earlyStop: false, dropPath: 0.4 } },
-        },
+        settings: published({ select: "last", options: { earlyStop: false, dropPath: 0.4 } }),
         notes: [
           "The paper searches with 0, 0.2, 0.4 and 0.6 and keeps the best by validation: set search.options.dropPath for each.",
           "The code raises the probability of Cutout alike; here search.cutout is on or off.",

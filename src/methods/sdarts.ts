@@ -2,15 +2,7 @@
 import { z } from "zod";
 import { DARTS_PRIMITIVES } from "../space/primitives.ts";
 import type { MethodDeclaration, MethodPreset, Order } from "./declaration.ts";
-import {
-  cifar10,
-  dartsSearch,
-  dartsSpace,
-  dartsTraining,
-  quickData,
-  quickSearch,
-  quickTraining,
-} from "./shared-settings.ts";
+import { publishedSettings, quickSettings } from "./shared-settings.ts";
 import { softmaxOption } from "./softmax-option.ts";
 
 const source = {
@@ -49,18 +41,14 @@ const shared = {
 function paper(method: string, perturbation: string): MethodPreset {
   return {
     description: `SmoothDARTS with ${perturbation} as published for CIFAR-10 (GPU days)`,
-    settings: {
-      seed: 2,
-      data: cifar10,
-      space: { ...dartsSpace, primitives: DARTS_PRIMITIVES.filter((name) => name !== "none") },
+    settings: publishedSettings({
+      space: { primitives: DARTS_PRIMITIVES.filter((name) => name !== "none") },
       search: {
-        ...dartsSearch,
         method,
         order: "first",
         options: { epsilon: 0.3, epsilonMin: 0.03, ...(method === "sdarts-adv" && { attackSteps: 7 }) },
       },
-      train: dartsTraining,
-    },
+    }),
     notes: ["Searches on NAS-Bench-201 and NAS-Bench-1Shot1 take 100 epochs."],
   };
 }
@@ -68,11 +56,9 @@ function paper(method: string, perturbation: string): MethodPreset {
 function quick(method: string, perturbation: string, epochs: number): MethodPreset {
   return {
     description: `SmoothDARTS with ${perturbation} in minutes on two CPU cores`,
-    settings: {
-      data: quickData,
-      search: { ...quickSearch, method, order: "first", epochs },
-      train: quickTraining,
-    },
+    settings: quickSettings({
+      search: { method, order: "first", epochs },
+    }),
     notes: [],
   };
 }

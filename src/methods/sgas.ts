@@ -3,15 +3,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
 import { requireLast } from "./p-darts.ts";
-import {
-  cifar10,
-  dartsSearch,
-  dartsSpace,
-  dartsTraining,
-  quickData,
-  quickSearch,
-  quickTraining,
-} from "./shared-settings.ts";
+import { publishedSettings, quickSettings } from "./shared-settings.ts";
 
 const options = z.strictObject({
   criterion: z
@@ -41,33 +33,25 @@ export const sgas = {
   presets: {
     paper: {
       description: "SGAS, criterion 1, as published for CIFAR-10 (GPU hours)",
-      settings: {
-        seed: 2,
-        data: cifar10,
-        space: dartsSpace,
+      settings: publishedSettings({
         search: {
-          ...dartsSearch,
           method: "sgas",
           order: "first",
           options: { criterion: 1, decideFromEpoch: 9, decideEvery: 5, batchGrowth: 8, history: 4 },
         },
-        train: dartsTraining,
-      },
+      }),
       notes: ["Criterion 2: search.options.criterion 2. An ablation of the paper decides every 7 epochs."],
     },
     quick: {
       description: "SGAS in minutes on two CPU cores",
-      settings: {
-        data: quickData,
+      settings: quickSettings({
         search: {
-          ...quickSearch,
           method: "sgas",
           order: "first",
           epochs: 10,
           options: { decideFromEpoch: 1, decideEvery: 1, batchGrowth: 4 },
         },
-        train: quickTraining,
-      },
+      }),
       notes: [],
     },
   },

@@ -1,15 +1,7 @@
 // SNAS as data: what it computes is in src/search/snas.ts.
 import { z } from "zod";
 import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
-import {
-  cifar10,
-  dartsSearch,
-  dartsSpace,
-  dartsTraining,
-  quickData,
-  quickSearch,
-  quickTraining,
-} from "./shared-settings.ts";
+import { publishedSettings, quickSettings } from "./shared-settings.ts";
 
 const options = z.strictObject({
   temperature: z.number().gt(0).default(1).describe("temperature of the samples in the first epoch"),
@@ -59,12 +51,8 @@ export const snas = {
   presets: {
     paper: {
       description: "SNAS with its resource price as published for CIFAR-10, one-level (GPU days)",
-      settings: {
-        seed: 2,
-        data: cifar10,
-        space: dartsSpace,
+      settings: publishedSettings({
         search: {
-          ...dartsSearch,
           method: "snas",
           order: "joint",
           epochs: 150,
@@ -79,8 +67,7 @@ export const snas = {
             keep: "two-edges",
           },
         },
-        train: dartsTraining,
-      },
+      }),
       notes: [
         "The code moves the alphas by Adam (here) on several GPUs, and by plain SGD of the same rate on one.",
         "The released search drops paths with probability 0.3; here none are dropped in the search.",
@@ -90,11 +77,9 @@ export const snas = {
     },
     quick: {
       description: "SNAS in minutes on two CPU cores",
-      settings: {
-        data: quickData,
-        search: { ...quickSearch, method: "snas", order: "joint", archGradClip: 10 },
-        train: quickTraining,
-      },
+      settings: quickSettings({
+        search: { method: "snas", order: "joint", archGradClip: 10 },
+      }),
       notes: [
         "All images train both weights and alphas, so that an epoch has twice the steps of a bilevel one.",
       ],
