@@ -37,8 +37,15 @@ export function resolveConfig({ preset, file, set = [], flags = {} }: ConfigSour
     if (value !== undefined) sources.push(readFlag(path, value));
   }
   const merged = sources.reduce((weak, { settings }) => merge(weak, settings), {} as Settings);
-  const locate = locateIn(sources);
-  return configSchema.parse(completeMethod(completeSpace(merged, locate), locate));
+  return completeSettings(merged, locateIn(sources));
+}
+
+/**
+ * Settings that are checked one by one, made whole: with what the named space and the method say, and the defaults.
+ * Throws a {@link UserError} with the place of what does not go together.
+ */
+export function completeSettings(settings: Settings, locate: Locate): Config {
+  return configSchema.parse(completeMethod(completeSpace(settings, locate), locate));
 }
 
 /**

@@ -1,9 +1,8 @@
 // The jobs of the command line as functions: the same code, silent unless told otherwise, with typed results.
 import { resolve } from "node:path";
 import { checkSettings, type Settings } from "../config/check.ts";
-import { completeMethod } from "../config/method-settings.ts";
-import { type Config, type ConfigInput, configSchema } from "../config/schema.ts";
-import { completeSpace } from "../config/space-settings.ts";
+import { completeSettings } from "../config/load.ts";
+import type { Config, ConfigInput } from "../config/schema.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython, parseGenotype } from "../genotype/parse.ts";
 import { loadConfig } from "../plugin/config.ts";
@@ -21,7 +20,6 @@ import {
 import type { SearchOutcome } from "../run/outcomes.ts";
 import type { RunReport } from "../run/report.ts";
 import { openRun, runConfigFile } from "../run/run-folder.ts";
-import { readRecord } from "../run/run-record.ts";
 import type { Evaluation } from "../train/evaluate.ts";
 
 /** Options of a job that makes a run folder. */
@@ -81,9 +79,7 @@ export async function resume(
   path: string,
   { signal, onEvent, reporter = SILENT }: Pick<JobOptions, "signal" | "onEvent" | "reporter"> = {},
 ): Promise<RunReport> {
-  await loadConfig({ file: runConfigFile(path) });
-  const { command } = readRecord(openRun(path));
-  const { json } = await resumeCommand(command, {}, { run: path, signal, onEvent, reporter });
+  const { json } = await resumeCommand(undefined, {}, { run: path, signal, onEvent, reporter });
   return json as unknown as RunReport;
 }
 
@@ -126,8 +122,7 @@ export async function completeConfig(settings: ConfigInput): Promise<Config> {
   const plugin = await loadPlugins((settings.plugin ?? []).map((file) => resolve(file)));
   const locate = () => "config";
   checkSettings(settings as Settings, locate);
-  const complete = completeMethod(completeSpace(settings as Settings, locate), locate);
-  return { ...configSchema.parse(complete), plugin };
+  return { ...completeSettings(settings as Settings, locate), plugin };
 }
 
 /** The configuration that a run was started with; its plugins are loaded. */

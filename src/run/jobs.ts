@@ -7,6 +7,7 @@ import { imagesAtOnce } from "../data/batch-tensors.ts";
 import type { DataSummary } from "../data/class-counts.ts";
 import { UserError } from "../errors.ts";
 import { checkGenotype, formatPython } from "../genotype/parse.ts";
+import { loadConfig } from "../plugin/config.ts";
 import { loadedPlugins } from "../plugin/load.ts";
 import { scope } from "../tensor/scope.ts";
 import { evaluate } from "../train/evaluate.ts";
@@ -30,7 +31,7 @@ import { planJson, planText } from "./plan-text.ts";
 import { checkConfig, checkData } from "./preflight.ts";
 import { cellText, type RunReport, reportText } from "./report.ts";
 import { finishedReport, resumedConfig } from "./resume.ts";
-import { openRun, readGenotype, saveGenotype, saveReport } from "./run-folder.ts";
+import { openRun, readGenotype, runConfigFile, saveGenotype, saveReport } from "./run-folder.ts";
 import { type RunCommand, readRecord } from "./run-record.ts";
 import { percent, runSearch } from "./search-job.ts";
 import { inNewRun, inOldRun, loadData, prepareRuntime, type Session } from "./session.ts";
@@ -56,16 +57,18 @@ export async function trainCommand(config: Config, options: TrainOptions): Promi
 
 /**
  * Goes on with an interrupted run to the same bytes as had it never been interrupted. `sources` may repeat its
- * settings and change those that make no other run of it; a run that has finished gives its report again.
+ * settings and change those that make no other run of it; a run that has finished gives its report again. `command` is
+ * the one that must have begun it; undefined: any.
  */
 export async function resumeCommand(
-  command: RunCommand,
+  command: RunCommand | undefined,
   sources: ConfigSources,
   options: ResumeOptions,
 ): Promise<JobResult> {
+  await loadConfig({ file: runConfigFile(options.run) }); // its plugins, before its settings are checked
   const run = openRun(options.run);
   const record = readRecord(run);
-  if (record.command !== command) {
+  if (command !== undefined && record.command !== command) {
     throw new UserError(
       `${run.path} was begun by darts ${record.command}; resume it so: darts ${record.command} --resume ${run.path}`,
     );

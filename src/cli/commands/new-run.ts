@@ -1,5 +1,4 @@
 // Options of the commands that compute in a run folder, new or resumed, and how they read them.
-import type { ConfigSources } from "../../config/load.ts";
 import { UserError } from "../../errors.ts";
 import type { JobOptions, JobResult, NewRunOptions } from "../../run/job.ts";
 import type { RunCommand } from "../../run/run-record.ts";
@@ -28,14 +27,8 @@ export async function resume(command: RunCommand, input: CommandInput): Promise<
   if (name !== undefined || root !== undefined) {
     throw new UserError("--resume names the folder of the run: leave out --name and --root.");
   }
-  const [{ resumeCommand }, { loadConfig }, { runConfigFile }] = await Promise.all([
-    import("../../run/jobs.ts"),
-    import("../../plugin/config.ts"),
-    import("../../run/run-folder.ts"),
-  ]);
-  await loadConfig({ file: runConfigFile(run) }); // its plugins, before its settings are checked
-  const sources: ConfigSources = input.sources;
-  return resumeCommand(command, sources, { run, ...jobOptions(input) });
+  const { resumeCommand } = await import("../../run/jobs.ts");
+  return resumeCommand(command, input.sources, { run, ...jobOptions(input) });
 }
 
 function jobOptions({ reporter, signal }: CommandInput): JobOptions {
