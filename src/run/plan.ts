@@ -110,10 +110,10 @@ export function trainingLoad(config: Config, data: PlanData): Load {
 }
 
 function planSearch(config: Config, data: PlanData, resident: number): PlanPart {
-  const { weights } = splitsFor(config, data);
-  const load = searchLoad(config, data);
+  const images = splitsFor(config, data).weights.indices.length;
+  const load = loadOf(config.search, images);
   const { epochs, batchSize } = config.search;
-  const stepsPerEpoch = Math.ceil(weights.indices.length / batchSize);
+  const stepsPerEpoch = Math.ceil(images / batchSize);
   const rehearsal = rehearseSearch(config, data, load);
   return {
     phase: "search",

@@ -32,8 +32,8 @@ export interface SessionData {
   readonly test: SealedSplit;
   /** Its shape, and the images of each class. */
   readonly summary: DataSummary;
-  /** SHA-256 of all of it. */
-  readonly fingerprint: string;
+  /** SHA-256 of all of it, computed when it is asked for: only runs that can be resumed need it. */
+  fingerprint(): string;
 }
 
 /** A run at work. */
@@ -69,7 +69,7 @@ export async function loadData(
   const warning = imbalanceWarning(summary);
   if (warning !== undefined) report(warning);
   const { test, ...dataset } = all;
-  return { dataset, test: testSplit({ test }), summary, fingerprint: fingerprintOf(all) };
+  return { dataset, test: testSplit({ test }), summary, fingerprint: () => fingerprintOf(all) };
 }
 
 /** Runs `work` in a fresh run folder. What stops it is logged as an event before it is thrown on. */
@@ -83,7 +83,12 @@ export async function inNewRun<T>(
   // Everything that can be wrong with the input is found before a folder is made.
   preparePlace(root, name);
   const { threads, ...data } = await prepare({ command, genotype }, config, options, undefined);
-  const record = { command, genotype, data: data.fingerprint, starts: [thisStart(threads, torchVersion())] };
+  const record = {
+    command,
+    genotype,
+    data: data.fingerprint(),
+    starts: [thisStart(threads, torchVersion())],
+  };
   const run = createRun({ config, root, name, label: preset, record });
   const unlock = lockRun(run.path, (line) => reporter.log(line));
   try {
@@ -105,9 +110,10 @@ export async function inOldRun<T>(
   const { reporter } = options;
   const logged = existsSync(run.files.events) ? readEvents(run.files.events) : [];
   const { threads, ...data } = await prepare(old, config, options, run.path);
-  if (data.fingerprint !== old.data) {
+  const fingerprint = data.fingerprint();
+  if (fingerprint !== old.data) {
     throw new UserError(
-      `${run.path} was begun on other images: their checksum is ${data.fingerprint}, was ${old.data}. ` +
+      `${run.path} was begun on other images: their checksum is ${fingerprint}, was ${old.data}. ` +
         "Restore the data, or start a new run.",
     );
   }
