@@ -1,5 +1,6 @@
 // The loop that searches and trainings run in: it steps, logs, shows, saves, and can be told to stop between any two
 // steps. Time is counted from what the log says of steps and epochs, so that it goes on over interruptions.
+import { meansOf, type Totals } from "../nn/totals.ts";
 import { liveTensors } from "../tensor/runtime.ts";
 import { CheckpointFiles, type Savable } from "./checkpoint-files.ts";
 import type {
@@ -25,21 +26,26 @@ export type StepRecord = Without<SearchStepEvent | TrainStepEvent, StepMeasured>
 /** An epoch as its work tells it. */
 export type EpochRecord = Without<SearchEpochEvent | TrainEpochEvent, EpochMeasured>;
 
-/** Work that goes step by step and epoch by epoch: a search or a training. */
-export interface Work extends Savable {
-  /** Names its checkpoints: `search`, `found`, `random-1`, … */
-  readonly name: string;
-  /** Its heading in the progress display. */
-  readonly title: string;
-  readonly epochs: number;
+/** What learns, step by step and epoch by epoch: a search or a training. */
+export interface Learner extends Savable {
   /** Steps of the present epoch. */
   readonly stepsPerEpoch: number;
   /** Finished epochs, and finished steps of the present one. */
   readonly epoch: number;
   readonly step: number;
   readonly finished: boolean;
-  /** Means of the present epoch so far. */
-  figures(): { readonly loss: number; readonly accuracy: number };
+  /** Sums over the steps of the present epoch. */
+  readonly totals: Totals;
+}
+
+/** A learner as a phase of a run: its names, and what is logged of it. */
+export interface Work {
+  readonly learner: Learner;
+  /** Names its checkpoints: `search`, `found`, `random-1`, … */
+  readonly name: string;
+  /** Its heading in the progress display. */
+  readonly title: string;
+  readonly epochs: number;
   runStep(): StepRecord;
   /** Measures what an epoch ends with, piece by piece, and then closes it; left half way, it changes nothing. */
   endEpoch(): Generator<void, EpochEnd>;
@@ -63,7 +69,6 @@ export interface EpochEnd {
 /** How a loop ended. */
 export interface LoopOutcome {
   readonly bestEpoch: number;
-  readonly lastEpoch: EpochRecord | undefined;
   /** Path of the checkpoint of that epoch. */
   readonly best: string;
   readonly seconds: number;
@@ -95,7 +100,6 @@ class Loop {
   /** Seconds of the finished epochs. */
   #seconds = 0;
   #best = { score: Number.NEGATIVE_INFINITY, epoch: 0 };
-  #last: EpochRecord | undefined;
   /** When the present epoch began, or would have begun had it run without a break. */
   #epochStarted: number;
 
@@ -105,7 +109,8 @@ class Loop {
     this.#files = new CheckpointFiles(session, work.name);
     this.#resumeOrBegin();
     this.#epochStarted = performance.now() - this.#stepsMs;
-    const { epoch, epochs, step, stepsPerEpoch } = work;
+    const { epochs } = work;
+    const { epoch, step, stepsPerEpoch } = work.learner;
     this.#pace = createPace(session.reporter, work.title, { stepsPerEpoch, epochs });
     this.#barSteps = stepsPerEpoch;
     this.progress = session.reporter.progress(
@@ -122,9 +127,11 @@ class Loop {
       work.begin?.();
       return;
     }
-    this.#files.restore(work, resumed);
+    this.#files.restore(work.learner, resumed);
     for (const event of past) this.#recall(event);
-    reporter.log(`${work.title} goes on at epoch ${work.epoch + 1}, after step ${work.step}.`);
+    reporter.log(
+      `${work.title} goes on at epoch ${work.learner.epoch + 1}, after step ${work.learner.step}.`,
+    );
   }
 
   #recall(event: LoggedEvent): void {
@@ -138,9 +145,8 @@ class Loop {
     }
   }
 
-  /** Whether `epoch`, the last one now, is the best so far and from now on the one to beat. */
+  /** Whether `epoch` is the best so far and from now on the one to beat. */
   #isBest(epoch: EpochRecord): boolean {
-    this.#last = epoch;
     const score = this.#work.score(epoch);
     if (!(score > this.#best.score)) return false;
     this.#best = { score, epoch: epoch.epoch };
@@ -148,9 +154,9 @@ class Loop {
   }
 
   async run(): Promise<LoopOutcome> {
-    const work = this.#work;
-    while (!work.finished) {
-      while (work.step < work.stepsPerEpoch) {
+    const { learner } = this.#work;
+    while (!learner.finished) {
+      while (learner.step < learner.stepsPerEpoch) {
         await this.#pause();
         this.#step();
       }
@@ -159,7 +165,6 @@ class Loop {
     await this.#pause();
     return {
       bestEpoch: this.#best.epoch,
-      lastEpoch: this.#last,
       best: this.#files.best,
       seconds: this.#seconds,
     };
@@ -169,15 +174,16 @@ class Loop {
     const work = this.#work;
     const started = performance.now();
     const record = work.runStep();
+    const { learner } = work;
     const milliseconds = performance.now() - started;
     const ms = Math.round(milliseconds);
     this.#pace.step(milliseconds);
     this.#stepsMs += ms;
     this.#session.events.append({ ...record, ms });
-    const epochs = work.epoch + work.step / work.stepsPerEpoch;
+    const epochs = learner.epoch + learner.step / learner.stepsPerEpoch;
     this.progress.update(Math.round(epochs * this.#barSteps), {
-      epoch: `${work.epoch + 1}/${work.epochs}`,
-      ...work.figures(),
+      epoch: `${learner.epoch + 1}/${work.epochs}`,
+      ...meansOf(learner.totals),
     });
   }
 
@@ -199,7 +205,7 @@ class Loop {
     this.#session.events.append({
       ...event,
       seconds,
-      stepMs: Math.round(this.#stepsMs / this.#work.stepsPerEpoch),
+      stepMs: Math.round(this.#stepsMs / this.#work.learner.stepsPerEpoch),
       rssMB: Math.round(process.memoryUsage().rss / 2 ** 20),
       liveTensors: liveTensors(),
     });
@@ -209,18 +215,18 @@ class Loop {
     this.#stepsMs = 0;
     this.#seconds += seconds;
     // The best first: were it the other way round, a crash between the two would leave an older best for good.
-    if (this.#isBest(event)) this.#files.saveBest(this.#work);
-    this.#files.save(this.#work);
+    if (this.#isBest(event)) this.#files.saveBest(this.#work.learner);
+    this.#files.save(this.#work.learner);
   }
 
   /** Between two steps: stops when told, saves when it is time. */
   async #pause(): Promise<void> {
     if (await isTold(this.#session.signal)) this.#stop();
-    if (this.#work.step > 0 && this.#files.due) this.#files.save(this.#work);
+    if (this.#work.learner.step > 0 && this.#files.due) this.#files.save(this.#work.learner);
   }
 
   #stop(): never {
-    this.#files.save(this.#work);
+    this.#files.save(this.#work.learner);
     const { run, signal } = this.#session;
     throw new Interruption(run.path, signal?.reason);
   }

@@ -2,6 +2,7 @@
 
 import type { Config } from "../config/schema.ts";
 import { alphaStatistics, countSkips } from "../genotype/statistics.ts";
+import { meansOf } from "../nn/totals.ts";
 import { Search } from "../search/search.ts";
 import { costOf } from "./costs.ts";
 import { readEvents } from "./events.ts";
@@ -36,19 +37,7 @@ function searchWork({ config, past }: Session, search: Search): Work {
     name: "search",
     title: "search",
     epochs,
-    get stepsPerEpoch() {
-      return search.stepsPerEpoch;
-    },
-    get epoch() {
-      return search.epoch;
-    },
-    get step() {
-      return search.step;
-    },
-    get finished() {
-      return search.finished;
-    },
-    figures: () => means(search),
+    learner: search,
     runStep() {
       const { epoch, step } = search;
       const { trainLoss, archLoss } = search.runStep();
@@ -66,8 +55,6 @@ function searchWork({ config, past }: Session, search: Search): Work {
     endEpoch: () => endEpoch(search, config, guard),
     owns: ({ type }) => type === "search-step" || type === "search-epoch",
     score: (epoch) => (epoch.type === "search-epoch" ? (epoch.validAccuracy ?? 0) : 0),
-    snapshot: () => search.snapshot(),
-    restore: (snapshot) => search.restore(snapshot),
   };
 }
 
@@ -82,7 +69,7 @@ function* endEpoch(
   const isWanted = method.wantsEigenvalue?.(epoch) || (every > 0 && epoch % every === 0);
   const eigenvalue = isWanted ? search.eigenvalue(settings.hessian) : undefined;
   yield;
-  const { loss: trainLoss, accuracy: trainAccuracy } = means(search);
+  const { loss: trainLoss, accuracy: trainAccuracy } = meansOf(search.totals);
   const genotype = method.derive();
   const alphas = method.alphaRows();
   const edgeLogits = method.edgeLogits?.();
@@ -138,10 +125,6 @@ function withNulls(rows: readonly (readonly number[])[]): (number | null)[][] {
 /** Mean entropy of edges whose candidates are all as probable, in nats. */
 function evenEntropy(candidates: readonly (readonly number[])[]): number {
   return candidates.reduce((sum, { length }) => sum + Math.log(Math.max(1, length)), 0) / candidates.length;
-}
-
-function means({ totals }: Search): { loss: number; accuracy: number } {
-  return { loss: totals.loss / totals.images, accuracy: totals.correct / totals.images };
 }
 
 /** 0.8412 → "84.12 %". */

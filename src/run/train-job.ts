@@ -4,6 +4,7 @@ import { imagesAtOnce } from "../data/batch-tensors.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { randomGenotype } from "../genotype/random.ts";
 import { derivedCells } from "../methods/table.ts";
+import { meansOf } from "../nn/totals.ts";
 import { part } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
 import { spaceCandidates } from "../space/spaces.ts";
@@ -68,17 +69,7 @@ function trainWork({ config }: Session, training: Training, { cell, begin }: Tra
     name: cell,
     title: `train ${cell}`,
     epochs,
-    stepsPerEpoch: training.stepsPerEpoch,
-    get epoch() {
-      return training.epoch;
-    },
-    get step() {
-      return training.step;
-    },
-    get finished() {
-      return training.finished;
-    },
-    figures: () => means(training),
+    learner: training,
     runStep() {
       const { epoch, step, stepsPerEpoch: steps } = training;
       const trainLoss = training.runStep();
@@ -89,24 +80,18 @@ function trainWork({ config }: Session, training: Training, { cell, begin }: Tra
     owns: (event) => (event.type === "train-step" || event.type === "train-epoch") && event.cell === cell,
     score: ({ trainLoss }) => -trainLoss,
     begin,
-    snapshot: () => training.snapshot(),
-    restore: (snapshot) => training.restore(snapshot),
   };
 }
 
 // biome-ignore lint/correctness/useYield: nothing is measured at the end of an epoch of training
 function* endEpoch(training: Training, cell: string, epochs: number): Generator<void, EpochEnd> {
   const { epoch, learningRate, dropPathProbability: dropPath } = training;
-  const { loss: trainLoss, accuracy: trainAccuracy } = means(training);
+  const { loss: trainLoss, accuracy: trainAccuracy } = meansOf(training.totals);
   training.endEpoch();
   return {
     event: { type: "train-epoch", cell, epoch, trainLoss, trainAccuracy, learningRate, dropPath },
     line: `epoch ${epoch + 1}/${epochs} · loss ${trainLoss.toFixed(3)} · training accuracy ${percent(trainAccuracy)}`,
   };
-}
-
-function means({ totals }: Training): { loss: number; accuracy: number } {
-  return { loss: totals.loss / totals.images, accuracy: totals.correct / totals.images };
 }
 
 async function measure(

@@ -7,7 +7,7 @@ import type { ImageDataset } from "../data/dataset.ts";
 import type { SearchSplits } from "../data/splits.ts";
 import { Divergence, firstNotFinite, gradientName, labelled, type Named } from "../nn/divergence.ts";
 import { crossEntropy, topCorrect } from "../nn/loss.ts";
-import { addStep, emptyTotals, type Totals } from "../nn/totals.ts";
+import { addStep, emptyTotals, meansOf, type Totals } from "../nn/totals.ts";
 import type { Adam } from "../optim/adam.ts";
 import { cosine } from "../optim/schedule.ts";
 import type { SGD } from "../optim/sgd.ts";
@@ -207,9 +207,10 @@ export class Search {
         setGeneratorState(start.generator, device);
       }
     }
-    const loss = totals.loss / totals.images;
-    if (!Number.isFinite(loss)) throw this.#diverged(`the loss of the validation is ${loss}`, null);
-    return { loss, accuracy: totals.correct / totals.images };
+    const means = meansOf(totals);
+    if (!Number.isFinite(means.loss))
+      throw this.#diverged(`the loss of the validation is ${means.loss}`, null);
+    return means;
   }
 
   /**
