@@ -116,10 +116,15 @@ export function dartsRule(over: SoftmaxOver): DiscretizationRule {
   return over === "edge" ? deriveDarts : deriveDartsByNode;
 }
 
-function drawParameter(
+/** Logits as parameters begin with; near zero where not said otherwise. */
+export function drawLogits(
   shape: readonly number[],
-  { device }: MethodContext,
+  { device }: Pick<MethodContext, "device">,
   { mean = 0, deviation = 1e-3 }: Draw = {},
-): Parameter {
-  return scope(() => new Parameter(randn(shape).mul(deviation).add(mean).to({ device })));
+): Tensor {
+  return scope(() => randn(shape).mul(deviation).add(mean).to({ device }));
+}
+
+function drawParameter(shape: readonly number[], context: MethodContext, draw?: Draw): Parameter {
+  return scope(() => new Parameter(drawLogits(shape, context, draw)));
 }

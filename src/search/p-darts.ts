@@ -5,17 +5,16 @@
 // anew in each stage, as in the released code.
 
 import { allNodes, edgeOffset } from "../genotype/genotype.ts";
-import { derivePDarts, leastOps } from "../genotype/p-darts-rule.ts";
+import { derivePDarts, dropLeastOps } from "../genotype/p-darts-rule.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { pDarts } from "../methods/p-darts.ts";
 import { exponential } from "../optim/schedule.ts";
-import { allCandidates, type Candidates } from "../space/candidates.ts";
+import { allCandidates, type Candidates, onCandidates } from "../space/candidates.ts";
 import { BY_MEMORY } from "../space/primitives.ts";
 import { SkipDropoutOp } from "../space/skip-dropout.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
-import { randn } from "../tensor/tensor.ts";
-import { createAlphas, named, rowsOf, softmaxMixture } from "./alphas.ts";
+import { createAlphas, drawLogits, named, rowsOf, softmaxMixture } from "./alphas.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
 
@@ -72,8 +71,7 @@ export function createPDarts(context: MethodContext, options: OptionsOf<typeof p
     beginStage() {
       noGrad(() =>
         scope(() => {
-          for (const cell of [alphas.normal, alphas.reduce])
-            cell.copy_(randn(cell.shape).mul(1e-3).to({ device: context.device }));
+          for (const cell of [alphas.normal, alphas.reduce]) cell.copy_(drawLogits(cell.shape, context));
         }),
       );
     },
@@ -115,9 +113,6 @@ function dropLeast(
   candidates: readonly (readonly number[])[],
   count: number,
 ): number[][] {
-  return candidates.map((open, edge) => {
-    const values = rows[edge]!.map((value, k) => (open.includes(k) ? value : Number.NEGATIVE_INFINITY));
-    const dropped = leastOps(values, count);
-    return open.filter((k) => !dropped.includes(k));
-  });
+  const left = dropLeastOps(onCandidates(rows, candidates), count);
+  return candidates.map((open, edge) => open.filter((k) => left[edge]![k] !== Number.NEGATIVE_INFINITY));
 }

@@ -13,7 +13,8 @@ import { allCandidates, type Candidates, onCandidates } from "../space/candidate
 import type { CellMixture } from "../space/supernet.ts";
 import { aten } from "../tensor/aten.ts";
 import { scope } from "../tensor/scope.ts";
-import { Parameter, randn, type Tensor, tensor } from "../tensor/tensor.ts";
+import { Parameter, type Tensor, tensor } from "../tensor/tensor.ts";
+import { drawLogits } from "./alphas.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
 
@@ -174,6 +175,6 @@ function edgeWeights(alpha: Tensor, candidates: readonly number[], fixed: readon
 /** A row of alphas for each edge, near zero. */
 function drawEdges(edges: number, { primitives, device }: MethodContext): Parameter[] {
   return Array.from({ length: edges }, () =>
-    scope(() => new Parameter(randn([1, primitives.length]).mul(1e-3).to({ device }))),
+    scope(() => new Parameter(drawLogits([1, primitives.length], { device }))),
   );
 }

@@ -51,14 +51,3 @@ export function setGeneratorState(bytes: Uint8Array, device = "cpu"): void {
   using state = fromBytes(bytes, [bytes.length], { dtype: "uint8" });
   native().setGeneratorState(device, state.slot);
 }
-
-/** Runs `fn` from a saved state of the device's generator, whose own state is afterwards as found. */
-export function withDraws<T>(draws: Uint8Array, device: string, fn: () => T): T {
-  const found = generatorState(device);
-  setGeneratorState(draws, device);
-  try {
-    return fn();
-  } finally {
-    setGeneratorState(found, device);
-  }
-}
