@@ -8,6 +8,14 @@ const positive = z.number().int().min(1);
 const rate = z.number().min(0);
 const fraction = z.number().min(0).lt(1); // a momentum, an Adam beta or a drop probability of 1 never learns
 
+const partOfBatch = positive
+  .nullable()
+  .default(null)
+  .describe(
+    "largest part of a mini-batch to compute at once, its gradients added up: less memory; batch norm sees, and " +
+      "counts in its running statistics, each part by itself (null: the whole)",
+  );
+
 const data = z.strictObject({
   name: z.string().default("cifar10").describe("data set: cifar10, mnist, fashion-mnist, or folder"),
   path: z
@@ -105,13 +113,7 @@ const search = z.strictObject({
   cells: positive.default(8).describe("cells of the supernet"),
   epochs: positive.default(50).describe("epochs of the search"),
   batchSize: positive.default(64).describe("images in a mini-batch"),
-  microBatch: positive
-    .nullable()
-    .default(null)
-    .describe(
-      "largest part of a mini-batch to compute at once, its gradients added up: less memory; batch norm sees, and " +
-        "counts in its running statistics, each part by itself (null: the whole)",
-    ),
+  microBatch: partOfBatch,
   learningRate: rate.default(0.025).describe("first learning rate of the weights (SGD, cosine)"),
   learningRateMin: rate.default(0.001).describe("last learning rate of the weights"),
   momentum: fraction.default(0.9).describe("momentum of the weights' SGD"),
@@ -186,13 +188,7 @@ const train = z.strictObject({
   stem: z.enum(["cifar", "imagenet"]).default("cifar").describe("stem of the derived network"),
   epochs: positive.default(600).describe("epochs of the training from scratch"),
   batchSize: positive.default(96).describe("images in a mini-batch"),
-  microBatch: positive
-    .nullable()
-    .default(null)
-    .describe(
-      "largest part of a mini-batch to compute at once, its gradients added up: less memory; batch norm sees, and " +
-        "counts in its running statistics, each part by itself (null: the whole)",
-    ),
+  microBatch: partOfBatch,
   learningRate: rate.default(0.025).describe("first learning rate (SGD)"),
   learningRateMin: rate.default(0).describe("last learning rate (cosine and linear)"),
   schedule: z

@@ -9,24 +9,15 @@ import type { Genotype } from "../genotype/genotype.ts";
 import { openPieces, PIECE_BYTES, piecePaths } from "./event-pieces.ts";
 import type { HealthEvent } from "./health.ts";
 import type { SearchOutcome, TrainOutcome } from "./outcomes.ts";
+import type { RunStart } from "./run-record.ts";
 
-/** The first event of every start of a run. */
-export interface RunStartEvent {
+/** The first event of a run: what it is, and the process that began it. */
+export interface RunStartEvent extends Omit<RunStart, "time"> {
   readonly type: "run-start";
   readonly command: string;
   readonly config: Config;
   /** What the run learns from and is measured on. */
   readonly data: DataSummary;
-  /** Versions of what computed: darts, node, libtorch. */
-  readonly versions: Readonly<Record<string, string>>;
-  readonly host: {
-    readonly name: string;
-    readonly platform: string;
-    readonly cpu: string;
-    readonly cores: number;
-    readonly memoryMB: number;
-    readonly threads: number;
-  };
 }
 
 /** One step of the search; losses are means over the mini-batch, null where the step computed none. */

@@ -16,6 +16,7 @@ export type RunCommand = "run" | "search" | "train";
 /** One start of a run by a process. */
 export interface RunStart {
   readonly time: string;
+  /** Versions of what computes: node, libtorch. */
   readonly versions: Readonly<Record<string, string>>;
   readonly host: {
     readonly name: string;
