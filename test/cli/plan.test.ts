@@ -3,22 +3,14 @@ import assert from "node:assert/strict";
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
-import { encode } from "fast-png";
-import { toyDataset } from "../support/toy-problem.ts";
+import { writeToyImages } from "../support/toy-images.ts";
 import { commandLine } from "./command-line.ts";
 
 const { folder, darts, remove } = commandLine();
 after(remove);
 
 before(() => {
-  const { train, classes } = toyDataset({ images: 48, size: 16 });
-  for (let n = 0; n < train.count; n++) {
-    const planes = train.images.subarray(n * 768, (n + 1) * 768);
-    const data = Uint8Array.from({ length: 768 }, (_, i) => planes[(i % 3) * 256 + Math.floor(i / 3)]!);
-    const path = join(folder, "images", classes[train.labels[n]!]!);
-    mkdirSync(path, { recursive: true });
-    writeFileSync(join(path, `${n}.png`), encode({ width: 16, height: 16, channels: 3, depth: 8, data }));
-  }
+  writeToyImages(join(folder, "images"));
   writeFileSync(
     join(folder, "tiny.yaml"),
     `threads: 1

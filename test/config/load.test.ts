@@ -7,7 +7,7 @@ import { after, test } from "node:test";
 import { formatConfig } from "../../src/config/format.ts";
 import { resolveConfig } from "../../src/config/load.ts";
 import { allPresets } from "../../src/config/presets.ts";
-import { UserError } from "../../src/errors.ts";
+import { mistake } from "../support/mistake.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "darts-config-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -17,17 +17,6 @@ function yaml(text: string): string {
   const file = join(folder, `${files++}.yaml`);
   writeFileSync(file, text);
   return file;
-}
-
-/** The message of the UserError that `action` must throw. */
-function mistake(action: () => unknown): string {
-  try {
-    action();
-  } catch (error) {
-    assert.ok(error instanceof UserError, String(error));
-    return error.message;
-  }
-  return assert.fail("no error was thrown");
 }
 
 test("without sources the configuration is that of the released code", () => {

@@ -9,8 +9,8 @@ import { configFlags } from "../../src/config/flags.ts";
 import { diffConfigs, formatConfig } from "../../src/config/format.ts";
 import { optionKeys } from "../../src/config/keys.ts";
 import { resolveConfig } from "../../src/config/load.ts";
-import { UserError } from "../../src/errors.ts";
 import { declaredMethods, declareMethod, findMethod, methodPresets } from "../../src/methods/table.ts";
+import { mistake } from "../support/mistake.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "darts-options-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -19,16 +19,6 @@ function yaml(text: string): string {
   const file = join(folder, "given.yaml");
   writeFileSync(file, text);
   return file;
-}
-
-function mistake(action: () => unknown): string {
-  try {
-    action();
-  } catch (error) {
-    assert.ok(error instanceof UserError, String(error));
-    return error.message;
-  }
-  return assert.fail("no error was thrown");
 }
 
 test("a method gets its own options with their defaults, and another method gets none of them", () => {

@@ -8,6 +8,7 @@ import { PRIMITIVES, type Primitive } from "../../src/space/primitives.ts";
 import { aten } from "../../src/tensor/aten.ts";
 import { noGrad } from "../../src/tensor/autograd.ts";
 import { cat, type Parameter, type Tensor } from "../../src/tensor/tensor.ts";
+import type { Case } from "./composite.ts";
 
 /** Operations for any number of channels: those of GDAS' fixed reduction cell take multiples of eight. */
 export const ANY_CHANNELS = PRIMITIVES.filter(
@@ -15,13 +16,7 @@ export const ANY_CHANNELS = PRIMITIVES.filter(
 );
 
 /** A plan without its modules, and the sizes of the inputs. */
-export interface PlanCase {
-  readonly images: number;
-  readonly channels: number;
-  readonly height: number;
-  readonly width: number;
-  readonly nodes: number;
-  readonly reduction: boolean;
+export interface PlanCase extends Omit<Case, "primitives" | "active" | "share"> {
   /** Whether normalisations have scale and shift. */
   readonly affine: boolean;
   /** Whether poolings are normalised. */

@@ -4,10 +4,9 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { encode } from "fast-png";
 import type { Generator } from "../../src/random/generator.ts";
 import { readEvents, withoutMeasured } from "../../src/run/events.ts";
-import { toyDataset } from "./toy-problem.ts";
+import { writeToyImages } from "./toy-images.ts";
 
 const BIN = fileURLToPath(new URL("../../../bin/darts.mjs", import.meta.url));
 
@@ -148,18 +147,7 @@ function content(path: string): unknown {
 
 /** A folder of 48 small images, and settings for them that search and train in a second. */
 export function writeTinyProblem(folder: string): void {
-  const { train, classes } = toyDataset({ images: 48, size: 16 });
-  const plane = 16 * 16;
-  for (let n = 0; n < train.count; n++) {
-    const planes = train.images.subarray(n * 3 * plane, (n + 1) * 3 * plane);
-    const data = Uint8Array.from(
-      { length: 3 * plane },
-      (_, i) => planes[(i % 3) * plane + Math.floor(i / 3)]!,
-    );
-    const path = join(folder, "images", classes[train.labels[n]!]!);
-    mkdirSync(path, { recursive: true });
-    writeFileSync(join(path, `${n}.png`), encode({ width: 16, height: 16, channels: 3, depth: 8, data }));
-  }
+  writeToyImages(join(folder, "images"));
   writeFileSync(
     join(folder, "tiny.yaml"),
     `threads: 1
