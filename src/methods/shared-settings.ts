@@ -28,7 +28,7 @@ export function publishedSettings({ space, search, train }: Otherwise): ConfigIn
 /** A small search and a short training of a small network on part of CIFAR-10, but for what is said otherwise. */
 export function quickSettings({ space, search }: Omit<Otherwise, "train">): ConfigInput {
   return {
-    data: { name: "cifar10", trainImages: 8000, testImages: 2000 },
+    data: { name: "cifar10", trainImages: 12_800 },
     ...(space && { space }),
     search: {
       trainImages: 4096,
@@ -43,12 +43,12 @@ export function quickSettings({ space, search }: Omit<Otherwise, "train">): Conf
     train: {
       channels: 8,
       cells: 5,
-      epochs: 4,
+      epochs: 6,
       batchSize: 64,
       cutout: 0,
       dropPath: 0,
       auxiliary: false,
-      randomCells: 1,
+      randomCells: 2,
     },
   };
 }
