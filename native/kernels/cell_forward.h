@@ -196,17 +196,20 @@ inline void copyPaths(const Cell& cell, const float* paths) {
       }
 }
 
-// Copies what backward needs as it was, and packs the weights.
-inline void prepare(Cell& cell, const ForwardCall& call) {
+// Copies what backward needs as it was.
+inline void copyMixture(const Cell& cell, const ForwardCall& call) {
   const Plan& plan = *call.plan;
-  cell.weights = call.weights;
-  cell.statistics = call.statistics;
-  cell.differentiable = call.keep;
   if (plan.mixture > 0) std::memcpy(cell.mixture, call.mixture, sizeof(float) * plan.mixture);
   if (cell.bypass) std::memcpy(cell.bypass, call.bypass, sizeof(float) * plan.edges);
   if (cell.paths) copyPaths(cell, call.paths);
+}
+
+inline void packWeights(Cell& cell, const ForwardCall& call) {
+  cell.weights = call.weights;
+  cell.statistics = call.statistics;
+  cell.differentiable = call.keep;
   prepareInputs(cell);
-  overItems(cell, plan.edges, [&](int e) {
+  overItems(cell, cell.plan->edges, [&](int e) {
     for (int norm = 0; norm <= kReduceNorm; norm++)
       if (cell.edges[e].convolution[norm].on) packConvolution(cell, cell.edges[e], norm, call.weights);
   });
@@ -250,7 +253,8 @@ inline void forwardCell(Cell& cell, const ForwardCall& call) {
   placeArena(cell, arena, call.keep);
   placeScratch(cell, scratch, false);
   attachStates(cell, call.inputs, call.output);
-  prepare(cell, call);
+  copyMixture(cell, call);
+  packWeights(cell, call);
   planShuffle(cell, false);
   planCrossing(cell);
   zeroFrames(cell, false);

@@ -61,10 +61,12 @@ inline void gatherTile(const Cell& cell, const Input& input, const float* raw, i
   }
 }
 
-// The products of one image's tiles; emit(block, first pixel, Count<P>, values) takes them.
+// The products of one image's pixels from `begin` to `end`, tile by tile; emit(block, first pixel, Count<P>, values) takes them.
 template <class Emit>
-DARTS_INLINE void overProducts(const Cell& cell, const Input& input, const float* raw, int n, Scratch& s, Emit emit) {
-  overInputTiles(input, cell.inSize.pixels(), [&](int count, int first) {
+DARTS_INLINE void overProducts(const Cell& cell, const Input& input, const float* raw, int n, int begin, int end, Scratch& s,
+    Emit emit) {
+  overInputTiles(input, end - begin, [&](int count, int before) {
+    const int first = begin + before;
     if (input.halves == 2) findPlaces(cell, input, first, count, s.places);
     gatherTile(cell, input, raw, n, first, count, s);
     product(input.forward, input.weights, s.inputTile, count, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
@@ -77,7 +79,7 @@ DARTS_INLINE void overProducts(const Cell& cell, const Input& input, const float
 inline void productForward(const Cell& cell, const Input& input, const float* raw, int n, int slot, Scratch& s) {
   float *y = input.normalized + n * cell.whole.imageFloats(cell.inSize), *sums = cell.inputPartials.at(n, slot);
   std::memset(sums, 0, 3 * cell.whole.lanes() * sizeof(float));
-  overProducts(cell, input, raw, n, s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
+  overProducts(cell, input, raw, n, 0, cell.inSize.pixels(), s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(pixels)::value;
     float* out = y + block * cell.inSize.block() + static_cast<size_t>(p) * L;
     DARTS_UNROLL for (int j = 0; j < P; j++) stream(out + j * L, values[j]);
@@ -85,9 +87,10 @@ inline void productForward(const Cell& cell, const Input& input, const float* ra
   });
 }
 
-// The state that one image becomes by running statistics.
-inline void inferInput(const Cell& cell, const Input& input, const float* raw, int n, float* state, Scratch& s) {
-  overProducts(cell, input, raw, n, s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
+// Pixels of the state that one image becomes by running statistics.
+inline void inferInput(const Cell& cell, const Input& input, const float* raw, int n, int begin, int end, float* state,
+    Scratch& s) {
+  overProducts(cell, input, raw, n, begin, end, s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(pixels)::value;
     const V scale = load(input.norm.scale + block * L), shift = load(input.norm.shift + block * L);
     float* out = state + block * cell.inSize.block() + static_cast<size_t>(p) * L;
