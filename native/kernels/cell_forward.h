@@ -103,10 +103,17 @@ inline void forwardFirst(Cell& cell, const Outgoing& out) {
       if (reduce.on) reduceForward(cell, reduce, s.x, image(cell, reduce.y, cell.nodeSize, n), sumsOf(cell, n, i, kReduceNorm), s);
     }
   });
+  Unfinished list[kMaxEdges * kNorms];
+  int count = 0;
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
     for (int u : kFirstNorms)
-      if (edge.convolution[u].on) finishNorm(cell, edge.plan->norm[u], cell.partials, normSlot(i, u), edge.convolution[u]);
+      if (edge.convolution[u].on) list[count++] = {edge.plan->norm[u], normSlot(i, u), &edge.convolution[u]};
+  }
+  finishNorms(cell, cell.partials, list, count);
+  // These all read the same sums.
+  for (int i = 0; i < out.count; i++) {
+    const Edge& edge = cell.edges[out.list[i]];
     for (int q = 0; q < 2; q++)
       if (edge.pooling[q].on) finishNorm(cell, edge.plan->norm[kMaxNorm + q], cell.partials, poolSlot(cell, q), edge.pooling[q]);
   }
@@ -128,11 +135,14 @@ inline void forwardSecond(Cell& cell, const Outgoing& out) {
       }
     }
   });
+  Unfinished list[kMaxEdges * kSeparables];
+  int count = 0;
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
     for (int u = kSep3Second; u < kUnits; u++)
-      if (edge.convolution[u].on) finishNorm(cell, edge.plan->norm[u], cell.partials, normSlot(i, u), edge.convolution[u]);
+      if (edge.convolution[u].on) list[count++] = {edge.plan->norm[u], normSlot(i, u), &edge.convolution[u]};
   }
+  finishNorms(cell, cell.partials, list, count);
 }
 
 // The convolutions whose normalised outputs are an edge's: their y is what its nodes and gradients read.

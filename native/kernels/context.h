@@ -93,7 +93,6 @@ struct Cell {
   float* weightGradients;            // [chunks][chunkFloats], of the edges of one state
   size_t chunkFloats;
   float *poolB[2], *poolK[2];
-  double* sums;                      // two for each lane, for totals
 
   // Whether the operations see states as they are handed on, so that nothing need be moved.
   bool direct() const { return plan->groups == 1 && fold.together == 1; }

@@ -48,7 +48,8 @@ inline void placeInference(Cell& cell, Supply& supply) {
     placeThread(cell, supply, cell.scratch[t], false);
     if (t < cell.threads) placeImage(cell, supply, cell.scratch[t].image);
   }
-  placeSums(cell, supply);
+  cell.partials.fold = cell.fold;
+  cell.inputPartials.fold = cell.whole;
   placeMixture(cell, supply);
 }
 
@@ -209,7 +210,7 @@ inline void inferImage(const Cell& cell, const ForwardCall& call, int n, const O
   }
 }
 
-inline void finishNorms(Cell& cell) {
+inline void finishAllNorms(Cell& cell) {
   for (const Input& input : cell.inputs)
     if (input.on()) finishNorm(cell, input.plan->norm, cell.inputPartials, 0, input.norm);
   for (int e = 0; e < cell.plan->edges; e++) {
@@ -268,7 +269,7 @@ inline void inferCell(Cell& cell, const ForwardCall& call) {
   copyMixture(cell, call);
   if (!call.prepared) {
     packWeights(cell, call);
-    finishNorms(cell);
+    finishAllNorms(cell);
   }
   if (cell.team > 1) {
     const OneImage& place = cell.scratch[0].image;

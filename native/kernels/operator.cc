@@ -75,15 +75,13 @@ struct Results {
 void runForward(const Run& run, const Operands& operands, ForwardCall& call) {
   const size_t floats = run.kernels->parameterFloats(run.plan, call.keep);
   if (floats == 0) return run.kernels->forward(call);
-  std::vector<at::Tensor> tensors(operands.tensors.begin() + run.firstWeight(), operands.tensors.end());
-  tensors.insert(tensors.end(), run.statistics.begin(), run.statistics.end());
-  PreparedKey key(tensors, run.numbers);
-  at::Tensor memory = findPrepared(key);
+  const PreparedFor what{at::TensorList(operands.tensors).slice(run.firstWeight()), run.statistics, run.numbers};
+  at::Tensor memory = findPrepared(what);
   call.prepared = memory.defined();
   if (!call.prepared) memory = at::empty({static_cast<int64_t>(floats)}, at::kFloat);
   call.parameters = memory.data_ptr<float>();
   run.kernels->forward(call);
-  if (!call.prepared) keepPrepared(std::move(key), std::move(memory));
+  if (!call.prepared) keepPrepared(what, std::move(memory));
 }
 
 Results computeForward(const Run& run, const Operands& operands, bool keep) {
@@ -220,7 +218,7 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
 };
 
 // One more batch for the counters of the normalisations that are evaluated.
-void countBatches(const Plan& plan, const std::vector<at::Tensor>& statistics) {
+void countBatches(const Plan& plan, at::TensorList statistics) {
   const auto count = [&](NormPlan norm) {
     if (norm.statistics < 0) return;
     for (int i = 0; i < 3; i++) statistics[norm.statistics + i].unsafeGetTensorImpl()->bump_version();
@@ -251,25 +249,26 @@ at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<
     int64_t nodes, bool reduction, at::IntArrayRef inputs, at::IntArrayRef edges, at::IntArrayRef operations,
     at::IntArrayRef active, at::IntArrayRef concat, bool training, double momentum, double eps, bool recompute) {
   const CellArguments arguments{{s0, s1}, mixture.value_or(at::Tensor()), bypass.value_or(at::Tensor()),
-      paths.value_or(at::Tensor()), given.vec(), weights.vec(), statistics.vec(), givenTo.vec(), channels, groups, nodes,
-      reduction, inputs.vec(), edges.vec(), operations.vec(), active.vec(), concat.vec(), training, momentum, eps};
+      paths.value_or(at::Tensor()), given, weights, statistics, givenTo, channels, groups, nodes,
+      reduction, inputs, edges, operations, active, concat, training, momentum, eps};
   const auto run = c10::make_intrusive<Run>();
   run->kernels = &selectKernels();
   run->recompute = recompute;
   run->plan = makePlan(arguments, run->kernels->lanes);
   run->numbers = packingNumbers(arguments, run->kernels->lanes);
-  run->statistics = arguments.statistics;
+  run->statistics = statistics.vec();
   run->paths = arguments.paths;
-  run->givenTo = arguments.givenTo;
+  run->givenTo = givenTo.vec();
   const auto orNone = [](const at::Tensor& tensor) { return tensor.defined() ? tensor : at::empty({0}); };
   std::vector<at::Tensor> tensors{s0, s1, orNone(arguments.mixture), orNone(arguments.bypass)};
+  tensors.reserve(tensors.size() + given.size() + weights.size());
   tensors.insert(tensors.end(), given.begin(), given.end());
   tensors.insert(tensors.end(), weights.begin(), weights.end());
   bool differentiable = false;
   for (const at::Tensor& tensor : tensors) differentiable = differentiable || tensor.requires_grad();
   const at::Tensor output = FusedCell::apply(at::TensorList(tensors), run,
       differentiable && at::GradMode::is_enabled());
-  if (training) countBatches(run->plan, arguments.statistics);
+  if (training) countBatches(run->plan, statistics);
   return output;
 }
 

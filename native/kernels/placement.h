@@ -159,12 +159,13 @@ inline void placeSums(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
   int list[kMaxEdges], widest = 0;
   for (int s = 0; s < plan.states; s++) widest = most(widest, edgesFrom(plan, s, list));
-  cell.partials = {cell.fold, cell.nodeSize, kSlotsOfEdge * widest + 6, nullptr};
-  cell.partials.values = supply.take(cell.partials.floats());
-  cell.inputPartials = {cell.whole, cell.inSize, 6, nullptr};
-  cell.inputPartials.values = supply.take(cell.inputPartials.floats());
-  const size_t lanes = cell.channels > cell.whole.lanes() ? cell.channels : cell.whole.lanes();
-  cell.sums = reinterpret_cast<double*>(supply.take(2 * lanes * (sizeof(double) / sizeof(float))));
+  cell.partials = {cell.fold, cell.nodeSize, kSlotsOfEdge * widest + 6};
+  cell.inputPartials = {cell.whole, cell.inSize, 6};
+  Partials* const both[] = {&cell.partials, &cell.inputPartials};
+  for (Partials* partials : both) {
+    partials->values = supply.take(partials->floats());
+    partials->totals = reinterpret_cast<double*>(supply.take(partials->slots * partials->fold.lanes() * (sizeof(double) / sizeof(float))));
+  }
 }
 
 inline void placePermutation(Supply& supply, Permutation& p, int toRegisters, int fromRegisters) {

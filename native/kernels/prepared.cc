@@ -8,14 +8,46 @@
 namespace darts::kernels {
 namespace {
 
+uint32_t versionOf(const at::Tensor& tensor) { return tensor.unsafeGetTensorImpl()->version_counter().current_version(); }
+
+// A tensor as it was. Held weakly: until it is let go, no other tensor can have its address.
+struct Seen {
+  c10::weak_intrusive_ptr<c10::TensorImpl> held;
+  const c10::TensorImpl* identity;
+  const void* data;
+  uint32_t version;
+
+  explicit Seen(const at::Tensor& tensor)
+      : held(tensor.getIntrusivePtr()), identity(tensor.unsafeGetTensorImpl()), data(tensor.data_ptr()), version(versionOf(tensor)) {}
+
+  bool is(const at::Tensor& tensor) const {
+    return identity == tensor.unsafeGetTensorImpl() && data == tensor.data_ptr() && version == versionOf(tensor);
+  }
+};
+
 struct Kept {
-  PreparedKey key;
+  std::vector<Seen> tensors;
+  std::vector<int64_t> numbers;
   at::Tensor memory;
+
+  bool isFor(const PreparedFor& what) const {
+    const size_t weights = what.weights.size();
+    if (tensors.size() != weights + what.statistics.size() || numbers != what.numbers) return false;
+    for (size_t i = 0; i < tensors.size(); i++)
+      if (!tensors[i].is(i < weights ? what.weights[i] : what.statistics[i - weights])) return false;
+    return true;
+  }
+
+  bool expired() const {
+    for (const Seen& tensor : tensors)
+      if (tensor.held.expired()) return true;
+    return false;
+  }
 };
 
 struct Cache {
   std::mutex mutex;
-  std::unordered_map<const c10::TensorImpl*, Kept> kept;  // by the key's first tensor
+  std::unordered_map<const c10::TensorImpl*, Kept> kept;  // by the first tensor
 };
 
 Cache& cache() {
@@ -24,43 +56,29 @@ Cache& cache() {
   return *one;
 }
 
+const c10::TensorImpl* firstOf(const PreparedFor& what) {
+  if (!what.weights.empty()) return what.weights[0].unsafeGetTensorImpl();
+  return what.statistics.empty() ? nullptr : what.statistics[0].unsafeGetTensorImpl();
+}
+
 }  // namespace
 
-PreparedKey::PreparedKey(const std::vector<at::Tensor>& tensors, std::vector<int64_t> numbers) : numbers_(std::move(numbers)) {
-  tensors_.reserve(tensors.size());
-  for (const at::Tensor& tensor : tensors)
-    tensors_.push_back({c10::weak_intrusive_ptr<c10::TensorImpl>(tensor.getIntrusivePtr()), tensor.unsafeGetTensorImpl(),
-                        tensor.data_ptr(), tensor.unsafeGetTensorImpl()->version_counter().current_version()});
-}
-
-bool PreparedKey::operator==(const PreparedKey& other) const {
-  if (numbers_ != other.numbers_ || tensors_.size() != other.tensors_.size()) return false;
-  for (size_t i = 0; i < tensors_.size(); i++) {
-    const Seen &a = tensors_[i], &b = other.tensors_[i];
-    if (a.identity != b.identity || a.data != b.data || a.version != b.version) return false;
-  }
-  return true;
-}
-
-bool PreparedKey::expired() const {
-  for (const Seen& tensor : tensors_)
-    if (tensor.held.expired()) return true;
-  return false;
-}
-
-at::Tensor findPrepared(const PreparedKey& key) {
+at::Tensor findPrepared(const PreparedFor& what) {
   std::lock_guard<std::mutex> lock(cache().mutex);
-  const auto found = cache().kept.find(key.first());
-  return found != cache().kept.end() && found->second.key == key ? found->second.memory : at::Tensor();
+  const auto found = cache().kept.find(firstOf(what));
+  return found != cache().kept.end() && found->second.isFor(what) ? found->second.memory : at::Tensor();
 }
 
-void keepPrepared(PreparedKey key, at::Tensor memory) {
+void keepPrepared(const PreparedFor& what, at::Tensor memory) {
+  Kept made{{}, what.numbers, std::move(memory)};
+  made.tensors.reserve(what.weights.size() + what.statistics.size());
+  for (const at::TensorList& list : {what.weights, what.statistics})
+    for (const at::Tensor& tensor : list) made.tensors.emplace_back(tensor);
   std::lock_guard<std::mutex> lock(cache().mutex);
   auto& kept = cache().kept;
-  for (auto it = kept.begin(); it != kept.end();) it = it->second.key.expired() ? kept.erase(it) : std::next(it);
-  const c10::TensorImpl* first = key.first();
-  kept.erase(first);
-  kept.emplace(first, Kept{std::move(key), std::move(memory)});
+  for (auto it = kept.begin(); it != kept.end();) it = it->second.expired() ? kept.erase(it) : std::next(it);
+  kept.erase(firstOf(what));
+  kept.emplace(firstOf(what), std::move(made));
 }
 
 void releasePrepared() {

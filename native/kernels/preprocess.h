@@ -134,10 +134,10 @@ inline void preprocessForward(Cell& cell, const ForwardCall& call) {
     for (int i = 0; i < 2; i++)
       if (cell.inputs[i].on()) productForward(cell, cell.inputs[i], call.inputs[i], n, 3 * i, s);
   });
-  for (int i = 0; i < 2; i++) {
+  overItems(cell, 2, [&](int i) {
     const Input& input = cell.inputs[i];
     if (input.on()) finishNorm(cell, input.plan->norm, cell.inputPartials, 3 * i, input.norm);
-  }
+  });
   overBatch(cell, cell.whole, [&](int n, int, Scratch&, bool) {
     for (int i = 0; i < 2; i++) {
       const Input& input = cell.inputs[i];
@@ -177,9 +177,9 @@ inline void stateSums(const Cell& cell, const Input& input, const float* gradien
 // From these sums: how the gradient of the product depends on D and x̂, and the gradients of scale and shift.
 inline void inputNormBackward(const Cell& cell, const Input& input, int slot, const BackwardCall& call) {
   const Plan& plan = *cell.plan;
-  double *sumD = cell.sums, *centered = cell.sums + cell.whole.lanes();
-  total(cell.inputPartials, slot, nullptr, sumD);
-  total(cell.inputPartials, slot + 1, nullptr, centered);
+  total(cell.inputPartials, slot, nullptr);
+  total(cell.inputPartials, slot + 1, nullptr);
+  const double *sumD = cell.inputPartials.total(slot), *centered = cell.inputPartials.total(slot + 1);
   // In evaluation the statistics are constants.
   const double share = plan.training ? 1 / cell.inputPartials.count() : 0;
   for (size_t c = 0; c < cell.whole.lanes(); c++) {
@@ -249,8 +249,9 @@ inline void preprocessBackward(Cell& cell, const BackwardCall& call) {
     for (int i = 0; i < 2; i++)
       if (wanted[i]) stateSums(cell, cell.inputs[i], cell.wholeGradients[i], n, 2 * i);
   });
-  for (int i = 0; i < 2; i++)
+  overItems(cell, 2, [&](int i) {
     if (wanted[i]) inputNormBackward(cell, cell.inputs[i], 2 * i, call);
+  });
   overBatch(cell, cell.whole, [&](int n, int chunk, Scratch& s, bool first) {
     float* g = cell.weightGradients + chunk * cell.chunkFloats;
     if (first && call.wantsWeights) std::memset(g, 0, inputGradientFloats(cell.inputs) * sizeof(float));
