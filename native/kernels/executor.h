@@ -35,7 +35,7 @@ inline bool infers(const Cell& cell, bool keep) { return !keep && !cell.plan->tr
 
 inline size_t arenaFloats(const Plan& plan, bool keep) {
   return floatsOf(plan, 1, [=](Cell& cell, Supply& supply) {
-    if (!infers(cell, keep)) placeArena(cell, supply, keep);
+    if (!infers(cell, keep)) placeArena(cell, supply);
   });
 }
 

@@ -85,7 +85,7 @@ inline void inferPlain(const Cell& cell, const Outgoing& out, int n, Scratch& s)
     for (int y = 0; y < node.height; y++) {
       const float* x = s.states[out.state] + b * size.block();
       const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
-      if (out.pools) poolRow(x, size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
+      if (out.pools) poolRow(x, size, out.stride, y, node.width, s.pooledMax, s.pooledMean);
       for (int i = 0; i < out.count; i++) {
         const Edge& edge = cell.edges[out.list[i]];
         float* to = s.states[edge.plan->target] + at;

@@ -45,6 +45,12 @@ inline Fold folded(int images, int channels) {
   return {images, channels, L / group, group};
 }
 
+// What is made of a block's values when they are read: scale·v + shift.
+struct Scaled {
+  V scale = all(1), shift = zero();
+  DARTS_INLINE V operator()(V v) const { return fma(v, scale, shift); }
+};
+
 // max(x, 0) into a framed image; with a normalisation before it: max(scale·x + shift, 0).
 inline void frameRelu(const float* x, int blocks, Size size, float* framed) {
   for (int b = 0; b < blocks; b++)
