@@ -141,12 +141,14 @@ inline void forwardFirst(Cell& cell, const Outgoing& out) {
   const Size size = cell.sizeOf(out.state);
   const BatchNorm& norm = cell.normOf(out.state);
   const bool isNode = out.state >= 2;
+  const size_t imageFloats = cell.imageFloats(size);
   if (isNode || out.convolutions || out.poolSums) overImages(cell, [&](int n, int, Scratch& s, bool) {
     if (isNode) sumNode(cell, out.state, n, s);
     zeroPartials(cell, n);
     const float* x = image(cell, cell.states[out.state], size, n);
     if (out.poolSums) poolSums(cell, out, x, n, s);
     if (!out.convolutions) return;
+    if (!isNode) s.ahead.set(x + imageFloats, x + imageFloats + imageFloats / 2, imageFloats / 2, 0, 1);
     frameNormRelu(x, norm.scale, norm.shift, cell.blocks, size, s.x);
     for (int i = 0; i < out.count; i++) {
       const Edge& edge = cell.edges[out.list[i]];
