@@ -35,26 +35,6 @@ inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, c
   }
 }
 
-// A convolution of an edge, the `index`-th that leaves its state.
-struct Unit {
-  const Edge* edge;
-  int index, norm;
-  const Convolution& convolution() const { return edge->convolution[norm]; }
-  // What is behind its normalisation: the gradient of a node, or of the value that a second half reads.
-  const float* gradient(const Cell& cell) const {
-    return norm < kSeparables ? edge->firstGradients[norm] : cell.gradients[edge->plan->target];
-  }
-};
-
-// Those with a depthwise part from norm `begin` to `end`.
-inline int unitsOf(const Cell& cell, const Outgoing& out, int begin, int end, Unit* list) {
-  int count = 0;
-  for (int i = 0; i < out.count; i++)
-    for (int norm = begin; norm < end; norm++)
-      if (cell.edges[out.list[i]].convolution[norm].on) list[count++] = {&cell.edges[out.list[i]], i, norm};
-  return count;
-}
-
 // Where the memory lies that comes after the k-th unit's: the next one's, and after the last one the next image's.
 inline void lookAhead(const Cell& cell, const Unit* units, int count, int k, int n, Scratch& s) {
   const Unit& next = units[k + 1 < count ? k + 1 : 0];
@@ -124,7 +104,8 @@ inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scr
   if (!out.convolutions) return beginGradient(cell, out.state, n);
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   float* g = cell.weightGradients + chunk * cell.chunkFloats;
-  frameRelu(image(cell, cell.states[out.state], size, n), cell.blocks, size, s.x);
+  const BatchNorm& norm = cell.normOf(out.state);
+  frameNormRelu(image(cell, cell.states[out.state], size, n), norm.scale, norm.shift, cell.blocks, size, s.x);
   Unit units[kSep3Second * kMaxEdges];
   const int count = unitsOf(cell, out, 0, kSep3Second, units);
   for (int k = 0; k < count; k++) {
@@ -164,10 +145,11 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
   float* gradient = image(cell, cell.gradients[out.state], size, n);
   const Mask present = firstLanes(s.lanes);
   for (int b = 0; b < cell.blocks; b++) {
+    const Scaled scaled = scaledBy(cell.normOf(out.state), b);
     overNodeTiles(cell, [&](int y, int rows, int pixels, size_t inBlock) {
       const size_t at = b * node.block() + inBlock;
       if (out.pools) {
-        poolRows(x + b * size.block(), size, out.stride, y, rows, node.width, s.columns, s.pooledMax, s.pooledMean);
+        poolRows(x + b * size.block(), size, out.stride, y, rows, node.width, s.pooledMax, s.pooledMean, scaled);
         for (int q = 0; q < 2; q++) {
           const V pb = keepWhere(present, load(cell.poolB[q] + b * L)), pk = keepWhere(present, load(cell.poolK[q] + b * L));
           const float* pooled = q == 0 ? s.pooledMax : s.pooledMean;
@@ -187,7 +169,7 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
         if (edge.skips()) addScaled(gradient + at, all(cell.mixtureWeight(edge, kSkip)));
       }
     });
-    if (out.pools) poolBackward(x + b * size.block(), size, node, out.stride, s.dMax, s.dMean, {s.frames.x,
+    if (out.pools) poolBackward(x + b * size.block(), scaled, size, node, out.stride, s.dMax, s.dMean, {s.frames.x,
         s.frames.gradient}, gradient + b * size.block());
   }
 }
@@ -216,7 +198,7 @@ inline void takeGradient(Cell& cell, int state, const BackwardCall& call) {
   cell.incoming[state] = cell.gradients[state];
   overImages(cell, [&](int n, int, Scratch&, bool) {
     float *seen = image(cell, cell.gradients[state], size, n), *bypassed = others(cell, cell.otherGradients[state], size, n);
-    if (whole) return enterState(cell, whole, size, n, seen, bypassed);
+    if (whole) return enterState(cell, whole, nullptr, size, n, seen, bypassed);
     std::memset(seen, 0, cell.imageFloats(size) * sizeof(float));
     if (call.plan->groups > 1) std::memset(bypassed, 0, cell.otherFloats(size) * sizeof(float));
   });
@@ -236,6 +218,8 @@ inline void putGradient(const Cell& cell, int state, float* whole) {
     float* seen = image(cell, cell.gradients[state], size, n);
     if (cell.direct()) std::memcpy(whole + n * cell.imageFloats(size), seen, cell.imageFloats(size) * sizeof(float));
     else leaveState(cell, seen, others(cell, cell.otherGradients[state], size, n), size, n, whole);
+    if (state < 2 && cell.inputs[state].on())
+      for (int i = 0; i < cell.fold.present(n); i++) inputSums(cell, state, n * cell.fold.together + i);
   });
 }
 
@@ -253,6 +237,7 @@ inline void backwardState(Cell& cell, int state, const BackwardCall& call) {
     if (out.count > 0) backwardPools(cell, out, n, s);
     backwardBypass(cell, state, out.list, out.count, n, s);
     takeApart(cell, state, n, s);
+    if (state < 2 && cell.inputs[state].on() && cell.direct()) inputSums(cell, state, n);
   });
   if (!call.wantsWeights) return;
   overItems(cell, out.count * (kReduceNorm + 1), [&](int item) {
@@ -278,7 +263,6 @@ inline void backwardCell(Cell& cell, const BackwardCall& call) {
   planShuffle(cell, true);
   planCrossing(cell);
   zeroFrames(cell, true);
-  restoreInputs(cell);
   takeGradients(cell, call);
   for (int state = plan.states - 2; state >= 0; state--) {
     // The frame of the larger inputs lies elsewhere.

@@ -1,8 +1,8 @@
 // Forward of a cell, state by state, all edges that leave a state together. Three phases over the images, because a
 // normalisation needs the whole batch before its values can be used:
-//   A  all that needs the state only: first halves of separable convolutions, dilated ones, reductions, poolings' sums
+//   A  a node is summed: normalisation, mixture weight and sum are one multiplication and addition an operation. Then
+//      all that needs the state only: first halves of separable convolutions, dilated ones, reductions, poolings' sums
 //   B  second halves, from the normalised and rectified first ones, which are never stored
-//   C  every node adds its share: normalisation, mixture weight and sum are one multiplication and addition an operation
 #pragma once
 
 #include "batchnorm.h"
@@ -56,9 +56,10 @@ inline void zeroPartials(const Cell& cell, int image) { std::memset(cell.partial
 inline void poolSums(const Cell& cell, const Outgoing& out, const float* x, int n, Scratch& s) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   for (int b = 0; b < cell.blocks; b++) {
+    const Scaled scaled = scaledBy(cell.normOf(out.state), b);
     V sum[6] = {zero(), zero(), zero(), zero(), zero(), zero()};  // as addStatistics has them, for both poolings
     for (int y = 0; y < node.height; y++) {
-      poolRow(x + b * size.block(), size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
+      poolRow(x + b * size.block(), size, out.stride, y, node.width, s.pooledMax, s.pooledMean, scaled);
       if (y == 0) {
         sum[2] = load(s.pooledMax);
         sum[5] = load(s.pooledMean);
@@ -80,16 +81,75 @@ DARTS_INLINE float* sumsOf(const Cell& cell, int image, int edge, int norm) {
   return cell.plan->training ? cell.partial(image, normSlot(edge, norm)) : nullptr;
 }
 
+// The convolutions whose normalised outputs are an edge's: their y is what its nodes and gradients read.
+constexpr int kOutputNorms[] = {kDil3Unit, kDil5Unit, kSep3Second, kSep5Second, kSep7Second, kReduceNorm};
+
+// Adds a tile of what comes from the edges into a node, `rows` rows from `y` on of block `b`: once, when all is there.
+inline void sumTile(const Cell& cell, int state, const int* edges, int count, int n, int b, int y, int rows, Scratch& s) {
+  const Size node = cell.nodeSize;
+  const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
+  float* to = image(cell, cell.states[state], node, n) + at;
+  bool begun = cell.plan->given[state];
+  Terms terms;
+  V constant = zero();
+  const auto flush = [&]() DARTS_LAMBDA {
+    withCount(terms.count, [&](auto number) DARTS_LAMBDA {
+      constexpr int N = decltype(number)::value;
+      if (begun) weightedRow<N, false>(terms, constant, rows * node.width, to);
+      else weightedRow<N, true>(terms, constant, rows * node.width, to);
+    });
+    begun = true;
+    terms.count = 0;
+    constant = zero();
+  };
+  const auto add = [&](const float* row, V weight, const BatchNorm& norm) DARTS_LAMBDA {
+    if (terms.count == Terms::kMost) flush();
+    terms.add(row, weight * load(norm.scale + b * L));
+    constant += weight * load(norm.shift + b * L);
+  };
+  for (int i = 0; i < count; i++) {
+    const Edge& edge = cell.edges[edges[i]];
+    const int source = edge.plan->source;
+    const Size size = cell.sizeOf(source);
+    const float* x = image(cell, cell.states[source], size, n);
+    const V path = cell.pathScale(edge, n);
+    const auto weight = [&](Operation operation) DARTS_LAMBDA { return path * all(cell.mixtureWeight(edge, operation)); };
+    for (int u : kOutputNorms) {
+      const Convolution& c = edge.convolution[u];
+      if (c.on) add(image(cell, c.y, node, n) + at, weight(kOperationOf[u]), c);
+    }
+    if (edge.skips()) add(x + at, all(cell.mixtureWeight(edge, kSkip)), cell.normOf(source));
+    if (!edge.pooling[0].on && !edge.pooling[1].on) continue;
+    poolRows(x + b * size.block(), size, edge.plan->stride, y, rows, node.width, s.pooledMax, s.pooledMean,
+        scaledBy(cell.normOf(source), b));
+    if (edge.pooling[0].on) add(s.pooledMax, weight(kMaxPool), edge.pooling[0]);
+    if (edge.pooling[1].on) add(s.pooledMean, weight(kAvgPool), edge.pooling[1]);
+    flush();  // before the next edge's poolings take their place
+  }
+  if (terms.count > 0 || !begun) flush();
+}
+
+inline void sumNode(const Cell& cell, int state, int n, Scratch& s) {
+  int edges[kMaxEdges];
+  const int count = edgesInto(*cell.plan, state, edges);
+  for (int b = 0; b < cell.blocks; b++)
+    overNodeTiles(cell, [&](int y, int rows, int, size_t) { sumTile(cell, state, edges, count, n, b, y, rows, s); });
+  completeNode(cell, state, n, s);
+}
+
 inline void forwardFirst(Cell& cell, const Outgoing& out) {
   const Size size = cell.sizeOf(out.state);
-  const bool completes = cell.plan->groups > 1 && out.state >= 2;
-  if (completes || out.convolutions || out.poolSums) overImages(cell, [&](int n, int, Scratch& s, bool) {
-    if (completes) completeNode(cell, out.state, n, s);
+  const BatchNorm& norm = cell.normOf(out.state);
+  const bool isNode = out.state >= 2;
+  const size_t imageFloats = cell.imageFloats(size);
+  if (isNode || out.convolutions || out.poolSums) overImages(cell, [&](int n, int, Scratch& s, bool) {
+    if (isNode) sumNode(cell, out.state, n, s);
     zeroPartials(cell, n);
     const float* x = image(cell, cell.states[out.state], size, n);
     if (out.poolSums) poolSums(cell, out, x, n, s);
     if (!out.convolutions) return;
-    frameRelu(x, cell.blocks, size, s.x);
+    if (!isNode) s.ahead.set(x + imageFloats, x + imageFloats + imageFloats / 2, imageFloats / 2, 0, 1);
+    frameNormRelu(x, norm.scale, norm.shift, cell.blocks, size, s.x);
     for (int i = 0; i < out.count; i++) {
       const Edge& edge = cell.edges[out.list[i]];
       for (int u = 0; u < kSep3Second; u++) {
@@ -119,20 +179,45 @@ inline void forwardFirst(Cell& cell, const Outgoing& out) {
   }
 }
 
+// A convolution of an edge, the `index`-th that leaves its state.
+struct Unit {
+  const Edge* edge;
+  int index, norm;
+  const Convolution& convolution() const { return edge->convolution[norm]; }
+  // What is behind its normalisation: the gradient of a node, or of the value that a second half reads.
+  const float* gradient(const Cell& cell) const {
+    return norm < kSeparables ? edge->firstGradients[norm] : cell.gradients[edge->plan->target];
+  }
+};
+
+// Those with a depthwise part from norm `begin` to `end`.
+inline int unitsOf(const Cell& cell, const Outgoing& out, int begin, int end, Unit* list) {
+  int count = 0;
+  for (int i = 0; i < out.count; i++)
+    for (int norm = begin; norm < end; norm++)
+      if (cell.edges[out.list[i]].convolution[norm].on) list[count++] = {&cell.edges[out.list[i]], i, norm};
+  return count;
+}
+
 inline void forwardSecond(Cell& cell, const Outgoing& out) {
   const Size node = cell.nodeSize;
+  Unit units[kSeparables * kMaxEdges];
+  const int count = unitsOf(cell, out, kSep3Second, kUnits, units);
+  const auto firstOf = [](const Unit& unit) -> const Convolution& { return unit.edge->convolution[unit.norm - kSep3Second]; };
+  const size_t imageFloats = cell.imageFloats(node), half = imageFloats / 2;
   overImages(cell, [&](int n, int, Scratch& s, bool) {
     zeroPartials(cell, n);
-    for (int i = 0; i < out.count; i++) {
-      const Edge& edge = cell.edges[out.list[i]];
-      for (int q = 0; q < kSeparables; q++) {
-        const Convolution &first = edge.convolution[q], &c = edge.convolution[kSep3Second + q];
-        if (!c.on) continue;
-        frameNormRelu(image(cell, first.y, node, n), first.scale, first.shift, cell.blocks, node, s.z);
-        withShape(kSep3Second + q, 1, [&](auto shape) {
-          unitForward(cell, c, s.z, node, image(cell, c.y, node, n), sumsOf(cell, n, i, kSep3Second + q), s, shape);
-        });
-      }
+    for (int k = 0; k < count; k++) {
+      const Unit& unit = units[k];
+      const Convolution& first = firstOf(unit);
+      frameNormRelu(image(cell, first.y, node, n), first.scale, first.shift, cell.blocks, node, s.z);
+      // What the next unit reads, or the next image's first one.
+      const float* next = firstOf(units[(k + 1) % count]).y + (k + 1 < count ? n : n + 1) * imageFloats;
+      s.ahead.set(next, next + half, half, 0, 1);
+      withShape(unit.norm, 1, [&](auto shape) {
+        unitForward(cell, unit.convolution(), s.z, node, image(cell, unit.convolution().y, node, n),
+            sumsOf(cell, n, unit.index, unit.norm), s, shape);
+      });
     }
   });
   Unfinished list[kMaxEdges * kSeparables];
@@ -143,46 +228,6 @@ inline void forwardSecond(Cell& cell, const Outgoing& out) {
       if (edge.convolution[u].on) list[count++] = {edge.plan->norm[u], normSlot(i, u), &edge.convolution[u]};
   }
   finishNorms(cell, cell.partials, list, count);
-}
-
-// The convolutions whose normalised outputs are an edge's: their y is what its nodes and gradients read.
-constexpr int kOutputNorms[] = {kDil3Unit, kDil5Unit, kSep3Second, kSep5Second, kSep7Second, kReduceNorm};
-
-inline void addToNodes(Cell& cell, const Outgoing& out) {
-  const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
-  overImages(cell, [&](int n, int, Scratch& s, bool) {
-    const float* x = image(cell, cell.states[out.state], size, n);
-    for (int b = 0; b < cell.blocks; b++) {
-      overNodeTiles(cell, [&](int y, int rows, int pixels, size_t before) {
-        if (out.pools) poolRows(x + b * size.block(), size, out.stride, y, rows, node.width, s.columns, s.pooledMax, s.pooledMean);
-        const size_t at = b * node.block() + before;
-        for (int i = 0; i < out.count; i++) {
-          const Edge& edge = cell.edges[out.list[i]];
-          const V path = cell.pathScale(edge, n);
-          Terms terms;
-          V constant = zero();
-          const auto addNormed = [&](const float* row, int norm, const BatchNorm& values) DARTS_LAMBDA {
-            const V weight = path * all(cell.mixtureWeight(edge, kOperationOf[norm]));
-            terms.add(row, weight * load(values.scale + b * L));
-            constant += weight * load(values.shift + b * L);
-          };
-          for (int u : kOutputNorms) {
-            const Convolution& c = edge.convolution[u];
-            if (c.on) addNormed(image(cell, c.y, node, n) + at, u, c);
-          }
-          for (int q = 0; q < 2; q++)
-            if (edge.pooling[q].on) addNormed(q == 0 ? s.pooledMax : s.pooledMean, kMaxNorm + q, edge.pooling[q]);
-          if (edge.skips()) terms.add(x + at, all(cell.mixtureWeight(edge, kSkip)));
-          float* to = image(cell, cell.states[edge.plan->target], node, n) + at;
-          withCount(terms.count, [&](auto count) DARTS_LAMBDA {
-            constexpr int N = decltype(count)::value;
-            if (edge.begins) weightedRow<N, true>(terms, constant, pixels, to);
-            else weightedRow<N, false>(terms, constant, pixels, to);
-          });
-        }
-      });
-    }
-  });
 }
 
 inline void zeroFrames(Cell& cell, bool backward) {
@@ -225,36 +270,44 @@ inline void packWeights(Cell& cell, const ForwardCall& call) {
   });
 }
 
-// A state of the n-th images as the operations see it, from the whole one.
-inline void takeState(const Cell& cell, int state, const float* whole, int n) {
+// A state of the n-th images as the operations see it, from the whole one, or from its values before `norm`.
+inline void takeState(const Cell& cell, int state, const float* whole, const BatchNorm* norm, int n) {
   const Size size = cell.sizeOf(state);
   float* seen = image(cell, cell.states[state], size, n);
-  if (!cell.direct()) enterState(cell, whole, size, n, seen, others(cell, cell.others[state], size, n));
+  if (!cell.direct()) enterState(cell, whole, norm, size, n, seen, others(cell, cell.others[state], size, n));
   else if (seen != whole + n * cell.imageFloats(size)) std::memcpy(seen, whole + n * cell.imageFloats(size), cell.imageFloats(size) * sizeof(float));
 }
 
 inline void takeStates(const Cell& cell, const ForwardCall& call) {
   overImages(cell, [&](int n, int, Scratch&, bool) {
     for (int s = 0; s < cell.plan->states; s++) {
-      if (s < 2) takeState(cell, s, cell.wholeStates[s], n);
-      else if (cell.plan->given[s]) takeState(cell, s, call.given[s], n);
+      if (s < 2) takeState(cell, s, cell.wholeStates[s], cell.inputs[s].on() ? &cell.inputs[s].norm : nullptr, n);
+      else if (cell.plan->given[s]) takeState(cell, s, call.given[s], nullptr, n);
     }
     for (int s = 0; s < 2; s++) passInput(cell, s, n);
   });
 }
 
-// Completes the last node, and hands on what is put out.
+// Hands on what is put out.
 inline void putStates(const Cell& cell) {
   if (cell.direct()) return;
   const Plan& plan = *cell.plan;
-  overImages(cell, [&](int n, int, Scratch& s, bool) {
-    completeNode(cell, plan.states - 1, n, s);
+  overImages(cell, [&](int n, int, Scratch&, bool) {
     for (int i = 0; i < plan.outputs; i++) {
       const int state = plan.output[i];
       leaveState(cell, image(cell, cell.states[state], cell.nodeSize, n), others(cell, cell.others[state], cell.nodeSize, n),
           cell.nodeSize, n, cell.wholeStates[state]);
     }
   });
+}
+
+// What states without a normalisation are read through.
+inline void makeIdentity(const Cell& cell) {
+  const BatchNorm& norm = cell.identity;
+  for (size_t c = 0; c < cell.channels; c++) {
+    norm.mean[c] = norm.beta[c] = norm.shift[c] = 0;
+    norm.rstd[c] = norm.gamma[c] = norm.scale[c] = 1;
+  }
 }
 
 inline void forwardCell(Cell& cell, const ForwardCall& call) {
@@ -267,16 +320,16 @@ inline void forwardCell(Cell& cell, const ForwardCall& call) {
   packWeights(cell, call);
   planShuffle(cell, false);
   planCrossing(cell);
+  makeIdentity(cell);
   zeroFrames(cell, false);
   preprocessForward(cell, call);
   takeStates(cell, call);
-  for (int state = 0; state < plan.states - 1; state++) {
+  for (int state = 0; state < plan.states; state++) {
     const Outgoing out = outgoing(cell, state);
     // A reduction cell's nodes are smaller than its inputs: the frame lies elsewhere, and must be zero again.
     if (state == 2 && plan.reduction) zeroFrames(cell, false);
     forwardFirst(cell, out);
     if (out.second) forwardSecond(cell, out);
-    if (out.count > 0) addToNodes(cell, out);
   }
   putStates(cell);
 }

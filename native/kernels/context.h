@@ -35,7 +35,6 @@ struct Pooling : BatchNorm {
 struct Edge {
   const EdgePlan* plan;
   int index;
-  bool begins;                          // the first of its node's edges: what it adds to is not there yet
   Convolution convolution[kUnits + 1];  // by Norm, kReduceNorm included
   Pooling pooling[2];                   // maximum, mean
   float* firstGradients[kSeparables];   // backward: gradients at the first norms of the separable convolutions
@@ -56,7 +55,6 @@ struct Scratch {
   int32_t* places;
   float* rows;                       // partial channels: a row of every register
   int lanes;                         // of the image at hand that hold something
-  PoolColumns columns;
   PoolFrames frames;
   Ahead ahead;
   struct { const float *gradient, *y; } next{};  // backward: what the unit after this one will read
@@ -80,9 +78,10 @@ struct Cell {
   Size inSize, nodeSize;
   Input inputs[2];
   Edge* edges;                       // as many as the plan has
-  // Whole states: the preprocessed inputs, and the nodes that are put out.
+  // Whole states: the inputs, preprocessed up to their normalisations, and the nodes that are put out.
   float *wholeStates[kMaxStates] = {}, *wholeGradients[2] = {};
   float *states[kMaxStates], *gradients[kMaxStates];
+  BatchNorm identity;
   const float* incoming[kMaxStates];  // what a state's gradient begins with, before its turn comes; null: with zeros
   // Partial channels (see partial.h): a state's other groups, [images][groups - 1][blocks][H·W][L]; what of them passes to
   // the nodes; their gradients.
@@ -96,6 +95,8 @@ struct Cell {
 
   // Whether the operations see states as they are handed on, so that nothing need be moved.
   bool direct() const { return plan->groups == 1 && fold.together == 1; }
+  // What is made of a state's values when they are read: an input's normalisation takes no pass of its own.
+  const BatchNorm& normOf(int state) const { return state < 2 && direct() && inputs[state].on() ? inputs[state].norm : identity; }
   Size sizeOf(int state) const { return state < 2 ? inSize : nodeSize; }
   size_t imageFloats(Size size) const { return fold.imageFloats(size); }
   size_t otherFloats(Size size) const { return (plan->groups - 1) * imageFloats(size); }
@@ -153,16 +154,6 @@ inline void describeEdges(Cell& cell) {
     edge.convolution[kReduceNorm].on = edge.plan->on[kSkip] && edge.plan->stride == 2;
     edge.pooling[0].on = edge.plan->on[kMaxPool];
     edge.pooling[1].on = edge.plan->on[kAvgPool];
-  }
-  bool begun[kMaxStates];
-  for (int s = 0; s < plan.states; s++) begun[s] = plan.given[s];
-  for (int s = 0, list[kMaxEdges]; s < plan.states; s++) {
-    const int count = edgesFrom(plan, s, list);
-    for (int i = 0; i < count; i++) {
-      Edge& edge = cell.edges[list[i]];
-      edge.begins = !begun[edge.plan->target];
-      begun[edge.plan->target] = true;
-    }
   }
 }
 

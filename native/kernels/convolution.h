@@ -40,16 +40,20 @@ DARTS_INLINE void addStatistics(const V* values, float* sums, size_t channels, i
   store(q, load(q) + square);
 }
 
+// Lines to fetch ahead beside P pixels of pointwise work: it takes the longer part of a unit's time, so half of the lines.
+constexpr int aheadOf(int P) { return (P * L / 16 + 1) / 2; }
+
 // The pointwise part of a tile of output rows, into y, with statistics unless `sums` is null. Not inlined, nor is its
 // backward: each holds a kernel for every group of lanes, and in the kernels below, which are made for each shape, they
 // would be made as often.
 __attribute__((noinline)) void pointwiseForward(const Cell& cell, const Convolution& c, int inBlocks, const float* t, size_t tile,
-    int y0, int pixels, float* y, float* sums) {
+    int y0, int pixels, float* y, float* sums, Ahead& ahead) {
   const Size size = cell.nodeSize;
   float* rows = y + static_cast<size_t>(y0) * size.width * L;
   pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, cell.fold, [&](int block, int p, auto count,
       const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(count)::value;
+    ahead.step<aheadOf(P)>();
     float* out = rows + block * size.block() + static_cast<size_t>(p) * L;
     DARTS_UNROLL for (int j = 0; j < P; j++) stream(out + j * L, values[j]);
     if (sums) addStatistics<P>(values, sums, cell.channels, block, y0 == 0 && p == 0);
@@ -76,7 +80,7 @@ __attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& 
   for (int y0 = 0; y0 < out.height; y0 += rows) {
     const int here = least(rows, out.height - y0);
     depthwiseRows<K, D, S>(cell, c, framed, in, y0, here, s.t, tile, s.ahead);
-    pointwiseForward(cell, c, cell.blocks, s.t, tile, y0, here * out.width, y, sums);
+    pointwiseForward(cell, c, cell.blocks, s.t, tile, y0, here * out.width, y, sums, s.ahead);
   }
 }
 
@@ -103,13 +107,14 @@ DARTS_INLINE void loadGradient(const Convolution& c, const Gradient& gradient, c
 
 // The gradient between the two convolutions, `rows` rows from dy on, into a framed image, for its turn as an input.
 __attribute__((noinline)) void pointwiseBackward(const Cell& cell, const Convolution& c, const float* dy, size_t tile,
-    int y0, int rows, float* dt) {
+    int y0, int rows, float* dt, Ahead& ahead) {
   const Size out = cell.nodeSize;
   for (int r = 0; r < rows; r++) {
     float* row = dt + out.framed(y0 + r, 0);
     pointwise(dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, cell.blocks, cell.blocks, cell.fold,
         [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
       constexpr int P = decltype(count)::value;
+      ahead.step<aheadOf(P)>();
       float* to = row + block * out.framedBlock() + static_cast<size_t>(p) * L;
       DARTS_UNROLL for (int j = 0; j < P; j++) store(to + j * L, values[j]);
     });
@@ -137,7 +142,7 @@ __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution&
       depthwiseRows<K, D, S>(cell, c, framed, in, y0, here, s.t, tile, s.ahead);
       pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, blocks, cell.fold);
     }
-    pointwiseBackward(cell, c, s.dy, tile, y0, here, s.dt);
+    pointwiseBackward(cell, c, s.dy, tile, y0, here, s.dt, s.ahead);
     // Rows of dx that no later row of dt reaches.
     const int ready = y0 + here == out.height ? in.height : most(0, least(in.height, S * (y0 + here) - pad));
     for (int b = 0; b < blocks; b++) {
@@ -176,7 +181,7 @@ inline void reduceForward(const Cell& cell, const Convolution& c, const float* f
   for (int y0 = 0; y0 < out.height; y0 += rows) {
     const int here = least(rows, out.height - y0);
     gatherReduced(cell, framed, y0, here, s.t, tile);
-    pointwiseForward(cell, c, 2 * cell.blocks, s.t, tile, y0, here * out.width, y, sums);
+    pointwiseForward(cell, c, 2 * cell.blocks, s.t, tile, y0, here * out.width, y, sums, s.ahead);
   }
 }
 

@@ -39,10 +39,12 @@ DARTS_INLINE void overCrossing(const Cell& cell, float* whole, Size size, int n,
   }
 }
 
-// The n-th images of a whole state into what the operations see.
-inline void enterState(const Cell& cell, const float* whole, Size size, int n, float* seen, float* others) {
-  overCrossing(cell, const_cast<float*>(whole), size, n, seen, others,
-      [&](int pixels, auto from, auto to) { permutePixels(cell.enter, pixels, from, to); });
+// The n-th images of a whole state, or of its values before `norm`, into what the operations see.
+inline void enterState(const Cell& cell, const float* whole, const BatchNorm* norm, Size size, int n, float* seen, float* others) {
+  overCrossing(cell, const_cast<float*>(whole), size, n, seen, others, [&](int pixels, auto from, auto to) {
+    permutePixels(cell.enter, pixels, from, to,
+        [&](int reg) { return norm ? scaledBy(*norm, reg % cell.whole.blocks()) : Scaled{}; });
+  });
 }
 
 // The way back.

@@ -73,7 +73,7 @@ DARTS_INLINE void depthwiseRow(const float* framed, Size size, int y, const floa
   const float* in = framed + size.framed(y * S - pad, -pad);
   const size_t row = size.framedRow();
   tiles<8>(width, [&](int x, auto tile) DARTS_LAMBDA {
-    ahead.step<L == 16 ? 8 : 4>();
+    ahead.step<L == 16 ? 2 : 1>();
     depthwiseTile<K, D, S, decltype(tile)::value, Add>(in + static_cast<size_t>(x) * S * L, row, w,
         out + static_cast<size_t>(x) * L);
   });

@@ -120,7 +120,7 @@ __attribute__((noinline)) void inferPlain(const Cell& cell, const Outgoing& out,
     for (int y = rows.begin; y < rows.end; y++) {
       const float* x = image.states[out.state] + b * size.block();
       const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
-      if (out.pools) poolRow(x, size, out.stride, y, node.width, s.columns, s.pooledMax, s.pooledMean);
+      if (out.pools) poolRow(x, size, out.stride, y, node.width, s.pooledMax, s.pooledMean);
       for (int i = 0; i < out.count; i++) {
         const Edge& edge = cell.edges[out.list[i]];
         float* to = image.states[edge.plan->target] + at;

@@ -14,12 +14,11 @@ struct Input {
   Matrix forward, backward;
   float *weights, *transposed;       // for the two
   BatchNorm norm;
-  float* normalized;                 // [N][blocks][H·W][L]; the state itself where there is no scale and no shift
-  float *a, *b, *k;                  // backward: gradient of the product = a·D + b·normalized + k
+  float* product;                    // before the normalisation, [N][blocks][H·W][L]
+  float *a, *b, *k;                  // backward: gradient of the product = a·D + b·(product - mean) + k
   size_t gradient;                   // offset in a chunk's weight gradients
 
   bool on() const { return plan->on(); }
-  bool affine() const { return plan->norm.scale >= 0; }
   int inChannels() const { return plan->parts * plan->channels; }
   int inBlocks() const { return halves * plan->parts * blocks; }
   size_t weightFloats() const { return static_cast<size_t>(outBlocks) * halves * inChannels() * L; }

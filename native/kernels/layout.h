@@ -45,6 +45,12 @@ inline Fold folded(int images, int channels) {
   return {images, channels, L / group, group};
 }
 
+// What is made of a block's values when they are read: scale·v + shift.
+struct Scaled {
+  V scale = all(1), shift = zero();
+  DARTS_INLINE V operator()(V v) const { return fma(v, scale, shift); }
+};
+
 // max(x, 0) into a framed image, the rows from `begin` to `end`.
 inline void frameReluRows(const float* x, int blocks, Size size, int begin, int end, float* framed) {
   for (int b = 0; b < blocks; b++)
@@ -54,8 +60,6 @@ inline void frameReluRows(const float* x, int blocks, Size size, int begin, int 
       for (int i = 0; i < size.width; i++) store(to + i * L, relu(load(from + i * L)));
     }
 }
-
-inline void frameRelu(const float* x, int blocks, Size size, float* framed) { frameReluRows(x, blocks, size, 0, size.height, framed); }
 
 // The same with a normalisation before it: max(scale·x + shift, 0).
 inline void frameNormRelu(const float* x, const float* scales, const float* shifts, int blocks, Size size, float* framed) {

@@ -35,7 +35,8 @@ inline void edgeDots(Cell& cell, const Outgoing& out, int i, int n, int b, size_
     else if (norm == kAvgNorm) terms.add(s.pooledMean, load(edge.pooling[1].mean + b * L));
     else terms.add(image(cell, edge.convolution[norm].y, node, n) + at, load(edge.convolution[norm].mean + b * L));
   }
-  if (weighsSkip(edge)) terms.add(image(cell, cell.states[out.state], cell.sizeOf(out.state), n) + at, zero());
+  if (weighsSkip(edge)) terms.add(image(cell, cell.states[out.state], cell.sizeOf(out.state), n) + at,
+      load(cell.normOf(out.state).mean + b * L));
   if (terms.count == 0) return;
   const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
   float* dots = cell.partial(n, kSlotsOfEdge * i) + b * L;
@@ -62,7 +63,8 @@ inline void gradientSums(Cell& cell, const Outgoing& out) {
     const float* x = image(cell, cell.states[out.state], size, n);
     for (int b = 0; b < cell.blocks; b++)
       overNodeTiles(cell, [&](int y, int rows, int pixels, size_t before) {
-        if (pools) poolRows(x + b * size.block(), size, out.stride, y, rows, node.width, s.columns, s.pooledMax, s.pooledMean);
+        if (pools) poolRows(x + b * size.block(), size, out.stride, y, rows, node.width, s.pooledMax, s.pooledMean,
+            scaledBy(cell.normOf(out.state), b));
         for (int i = 0; i < out.count; i++) edgeDots(cell, out, i, n, b, b * node.block() + before, pixels, s);
       });
   });
@@ -110,7 +112,9 @@ inline void totalsOfEdges(const Cell& cell, const Outgoing& out) {
     int norms[Terms::kMost];
     const int terms = edgeTerms(edge, norms), first = kSlotsOfEdge * i;
     for (int t = 0; t <= terms && terms > 0; t++) list[slots++] = {first + t, cell.pathsOf(edge)};
-    if (weighsSkip(edge)) list[slots++] = {first + 1 + terms, nullptr};
+    if (!weighsSkip(edge)) continue;
+    list[slots++] = {first + 1 + terms, nullptr};
+    if (terms == 0) list[slots++] = {first, nullptr};
   }
   totals(cell, list, slots);
 }
@@ -128,10 +132,10 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const BackwardCall
     for (int t = 0; t < count; t++)
       gradientOfNorm(cell, edge, norms[t], cell.partials.total(first), cell.partials.total(first + 1 + t), call);
     if (weighsSkip(edge)) {
-      const double* centered = cell.partials.total(first + 1 + count);
-      double sum = 0;
-      for (int c = 0; c < cell.plan->channels; c++) sum += centered[c];
-      call.mixtureGradient[edge.plan->mixture[kSkip]] += static_cast<float>(sum);
+      const BatchNorm& norm = cell.normOf(out.state);
+      if (cell.pathsOf(edge)) total(cell.partials, first, nullptr);  // what skips is not dropped
+      const double *sumD = cell.partials.total(first), *centered = cell.partials.total(first + 1 + count);
+      call.mixtureGradient[edge.plan->mixture[kSkip]] += static_cast<float>(dotChannels(cell, norm.scale, centered) + dotChannels(cell, norm.beta, sumD));
     }
     for (int q = 0; q < 2; q++) {
       if (!edge.pooling[q].on || edge.plan->norm[kMaxNorm + q].statistics >= 0) continue;

@@ -1,7 +1,7 @@
 // Channels of a pixel rearranged between registers.
 #pragma once
 
-#include "vector.h"
+#include "layout.h"
 
 DARTS_BEGIN
 
@@ -46,20 +46,25 @@ inline void planPermutation(Permutation& p, int registers, Source source) {
   }
 }
 
-// Moves `pixels` pixels; from(register) and to(register) say where the first of them lies, or null: it stays out. The
-// first move into a register also sets its other lanes to zero.
-template <class From, class To>
-inline void permutePixels(const Permutation& p, int pixels, From from, To to) {
+struct AsItIs {
+  Scaled operator()(int) const { return {}; }
+};
+
+// Moves `pixels` pixels; from(register) and to(register) say where the first of them lies, or null: it stays out.
+// scalings(register) says what is made of its values. The first move into a register also sets its other lanes to zero.
+template <class From, class To, class Scalings = AsItIs>
+inline void permutePixels(const Permutation& p, int pixels, From from, To to, Scalings scalings = {}) {
   int begun = -1;
   for (int move = 0; move < p.moves; move++) {
     const float* source = from(p.from[move]);
     float* target = to(p.to[move]);
     if (!source || !target) continue;
     const Mask lane = loadMask(p.lane + move * L), keep = loadMask(p.keep + move * L);
+    const Scaled scaled = scalings(p.from[move]);
     const bool first = p.to[move] != begun;
     begun = p.to[move];
     for (int i = 0; i < pixels; i++) {
-      const V moved = keepWhere(keep, permute(load(source + i * L), lane));
+      const V moved = keepWhere(keep, permute(scaled(load(source + i * L)), lane));
       store(target + i * L, first ? moved : moved + load(target + i * L));
     }
   }

@@ -73,11 +73,12 @@ inline bool isOutput(const Plan& plan, int state) {
   return false;
 }
 
-// Normalised inputs, and states that are not the cell's output itself.
+// Inputs before their normalisations, and states that are not the cell's output itself.
 inline void placeStates(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
-  for (Input& input : cell.inputs)
-    if (input.on()) input.normalized = supply.take(plan.images * cell.whole.imageFloats(cell.inSize));
+  for (int i = 0; i < 2; i++)
+    if (cell.inputs[i].on())
+      cell.wholeStates[i] = cell.inputs[i].product = supply.take(plan.images * cell.whole.imageFloats(cell.inSize));
   for (int s = cell.direct() ? 2 : 0; s < plan.states; s++)
     if (!cell.direct() || !isOutput(plan, s)) cell.states[s] = supply.take(cell.images * cell.imageFloats(cell.sizeOf(s)));
   for (int s = 0; s < plan.states && plan.groups > 1; s++) {
@@ -87,23 +88,15 @@ inline void placeStates(Cell& cell, Supply& supply) {
 }
 
 // What backward needs from forward: states, tensors before the normalisations, statistics, packed weights.
-// When there is no backward, the tensors of one state's edges after another's take the same place.
+// With no backward to follow, its packed weights have no place.
 inline void placeArena(Cell& cell, Supply& supply, bool keep) {
-  const Plan& plan = *cell.plan;
   placeWeights(cell, supply, keep);
   placeMixture(cell, supply);
+  placeNorm(supply, cell.identity, cell.channels);
   placeStates(cell, supply);
-  const size_t start = supply.used;
-  size_t furthest = start;
-  for (int s = 0, list[kMaxEdges]; s < plan.states; s++) {
-    const int count = edgesFrom(plan, s, list);
-    for (int i = 0; i < count; i++)
-      for (Convolution& c : cell.edges[list[i]].convolution)
-        if (c.on) c.y = supply.take(cell.images * cell.imageFloats(cell.nodeSize));
-    if (supply.used > furthest) furthest = supply.used;
-    if (!keep) supply.used = start;
-  }
-  supply.used = furthest;
+  for (int e = 0; e < cell.plan->edges; e++)
+    for (Convolution& c : cell.edges[e].convolution)
+      if (c.on) c.y = supply.take(cell.images * cell.imageFloats(cell.nodeSize));
 }
 
 // Whole states that lie outside: inputs that are states already, and what is put out.
@@ -126,8 +119,6 @@ inline void placeThread(Cell& cell, Supply& supply, Scratch& s, bool backward) {
   s.t = supply.take(2 * blocks * tile);
   s.pooledMax = supply.take(tile);
   s.pooledMean = supply.take(tile);
-  s.columns.maxima = supply.take(static_cast<size_t>(in.width + 2) * L);
-  s.columns.sums = supply.take(static_cast<size_t>(in.width + 2) * L);
   if (cell.plan->groups > 1) s.rows = supply.take(static_cast<size_t>(cell.plan->groups) * blocks * node.width * L);
   size_t inputTile = 0, stateTile = 0, places = 0;
   for (const Input& input : cell.inputs) {
@@ -184,16 +175,11 @@ inline void placePermutations(Cell& cell, Supply& supply) {
   placePermutation(supply, cell.leave, whole, seen);
 }
 
-// What only lasts for one pass. States with a scale and a shift, too: they are made again from what is kept.
+// What only lasts for one pass.
 inline void placeScratch(Cell& cell, Supply& supply, bool backward) {
   for (int t = 0; t < cell.threads; t++) placeThread(cell, supply, cell.scratch[t], backward);
   placeSums(cell, supply);
   placePermutations(cell, supply);
-  for (int i = 0; i < 2; i++) {
-    Input& input = cell.inputs[i];
-    if (!input.on()) continue;
-    cell.wholeStates[i] = input.affine() ? supply.take(cell.plan->images * cell.whole.imageFloats(cell.inSize)) : input.normalized;
-  }
 }
 
 inline void placeGradients(Cell& cell, Supply& supply) {

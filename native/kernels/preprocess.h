@@ -1,7 +1,7 @@
 // The preprocessing of a cell's inputs, forward and backward. Phases over the images:
-//   forward   the products, with each image's sums for the statistics; then, normalised, the states
-//   backward  the sums ΣD, ΣD·x̂ of the state's gradient D and the normalised product x̂; then, tile by tile, the
-//             gradient of the product, its weights' and, through the ReLU's mask, the input's
+//   forward   the products, with each image's sums for the statistics: who reads a state normalises it
+//   backward  the sums ΣD, ΣD·(y - mean) of the state's gradient D and the product y, as soon as D is complete; then,
+//             tile by tile, the gradient of the product, its weights' and, through the ReLU's mask, the input's
 #pragma once
 
 #include "batchnorm.h"
@@ -75,9 +75,9 @@ DARTS_INLINE void overProducts(const Cell& cell, const Input& input, const float
   });
 }
 
-// The products of one image, where later the normalised ones stand, and their sums in three slots from `slot` on.
+// The products of one image, and their sums in three slots from `slot` on.
 inline void productForward(const Cell& cell, const Input& input, const float* raw, int n, int slot, Scratch& s) {
-  float *y = input.normalized + n * cell.whole.imageFloats(cell.inSize), *sums = cell.inputPartials.at(n, slot);
+  float *y = input.product + n * cell.whole.imageFloats(cell.inSize), *sums = cell.inputPartials.at(n, slot);
   std::memset(sums, 0, 3 * cell.whole.lanes() * sizeof(float));
   overProducts(cell, input, raw, n, 0, cell.inSize.pixels(), s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(pixels)::value;
@@ -96,26 +96,6 @@ inline void inferInput(const Cell& cell, const Input& input, const float* raw, i
     float* out = state + block * cell.inSize.block() + static_cast<size_t>(p) * L;
     DARTS_UNROLL for (int j = 0; j < P; j++) store(out + j * L, fma(values[j], scale, shift));
   });
-}
-
-// One image of the product, normalised in place.
-inline void normalizeImage(const Cell& cell, const Input& input, int n) {
-  const size_t block = cell.inSize.block();
-  float* y = input.normalized + n * cell.whole.imageFloats(cell.inSize);
-  for (int b = 0; b < cell.whole.blocks(); b++, y += block) {
-    const V mean = load(input.norm.mean + b * L), rstd = load(input.norm.rstd + b * L);
-    for (size_t i = 0; i < block; i += L) store(y + i, (load(y + i) - mean) * rstd);
-  }
-}
-
-// One image of a state that has a scale and a shift.
-inline void scaleImage(const Cell& cell, const Input& input, float* state, int n) {
-  const size_t block = cell.inSize.block(), image = n * cell.whole.imageFloats(cell.inSize);
-  for (int b = 0; b < cell.whole.blocks(); b++) {
-    const V scale = load(input.norm.gamma + b * L), shift = load(input.norm.beta + b * L);
-    for (size_t i = image + b * block; i < image + (b + 1) * block; i += L)
-      stream(state + i, fma(load(input.normalized + i), scale, shift));
-  }
 }
 
 // Packs the inputs' weights.
@@ -138,43 +118,26 @@ inline void preprocessForward(Cell& cell, const ForwardCall& call) {
     const Input& input = cell.inputs[i];
     if (input.on()) finishNorm(cell, input.plan->norm, cell.inputPartials, 3 * i, input.norm);
   });
-  overBatch(cell, cell.whole, [&](int n, int, Scratch&, bool) {
-    for (int i = 0; i < 2; i++) {
-      const Input& input = cell.inputs[i];
-      if (!input.on()) continue;
-      normalizeImage(cell, input, n);
-      if (input.affine()) scaleImage(cell, input, cell.wholeStates[i], n);
-    }
-  });
 }
 
-// Before backward reads the states.
-inline void restoreInputs(const Cell& cell) {
-  if (!cell.inputs[0].affine() && !cell.inputs[1].affine()) return;
-  overBatch(cell, cell.whole, [&](int n, int, Scratch&, bool) {
-    for (int i = 0; i < 2; i++) {
-      const Input& input = cell.inputs[i];
-      if (input.affine()) scaleImage(cell, input, cell.wholeStates[i], n);
-    }
-  });
-}
-
-// ΣD and ΣD·x̂ of one image, in two slots from `slot` on.
-inline void stateSums(const Cell& cell, const Input& input, const float* gradient, int n, int slot) {
+// ΣD and ΣD·(y - mean) of one image of an input, in its two slots.
+inline void inputSums(const Cell& cell, int i, int n) {
+  const Input& input = cell.inputs[i];
   const size_t block = cell.inSize.block(), image = n * cell.whole.imageFloats(cell.inSize);
   for (int b = 0; b < cell.whole.blocks(); b++) {
+    const V mean = load(input.norm.mean + b * L);
     V sum = zero(), product = zero();
-    for (size_t i = image + b * block; i < image + (b + 1) * block; i += L) {
-      const V d = load(gradient + i);
+    for (size_t at = image + b * block; at < image + (b + 1) * block; at += L) {
+      const V d = load(cell.wholeGradients[i] + at);
       sum += d;
-      product = fma(d, load(input.normalized + i), product);
+      product = fma(d, load(input.product + at) - mean, product);
     }
-    store(cell.inputPartials.at(n, slot) + b * L, sum);
-    store(cell.inputPartials.at(n, slot + 1) + b * L, product);
+    store(cell.inputPartials.at(n, 2 * i) + b * L, sum);
+    store(cell.inputPartials.at(n, 2 * i + 1) + b * L, product);
   }
 }
 
-// From these sums: how the gradient of the product depends on D and x̂, and the gradients of scale and shift.
+// From these sums: how the gradient of the product depends on D and y, and the gradients of scale and shift.
 inline void inputNormBackward(const Cell& cell, const Input& input, int slot, const BackwardCall& call) {
   const Plan& plan = *cell.plan;
   total(cell.inputPartials, slot, nullptr);
@@ -183,15 +146,15 @@ inline void inputNormBackward(const Cell& cell, const Input& input, int slot, co
   // In evaluation the statistics are constants.
   const double share = plan.training ? 1 / cell.inputPartials.count() : 0;
   for (size_t c = 0; c < cell.whole.lanes(); c++) {
-    const double a = static_cast<double>(input.norm.gamma[c]) * input.norm.rstd[c];
+    const double a = input.norm.scale[c], rstd = input.norm.rstd[c];
     input.a[c] = static_cast<float>(a);
-    input.b[c] = static_cast<float>(-a * centered[c] * share);
+    input.b[c] = static_cast<float>(-a * rstd * rstd * centered[c] * share);
     input.k[c] = static_cast<float>(-a * sumD[c] * share);
   }
-  if (!call.wantsWeights || !input.affine()) return;
+  if (!call.wantsWeights || input.plan->norm.scale < 0) return;
   float* const* gradients = call.weightGradients + input.plan->norm.scale;
   for (int c = 0; c < plan.stateChannels; c++) {
-    gradients[0][c] = static_cast<float>(centered[c]);
+    gradients[0][c] = static_cast<float>(centered[c] * input.norm.rstd[c]);
     gradients[1][c] = static_cast<float>(sumD[c]);
   }
 }
@@ -200,11 +163,11 @@ inline void inputNormBackward(const Cell& cell, const Input& input, int slot, co
 inline void productGradient(const Cell& cell, const Input& input, const float* gradient, int n, int first, int count,
     float* dy) {
   for (int b = 0; b < cell.whole.blocks(); b++) {
-    const V a = load(input.a + b * L), k = load(input.k + b * L), ofNormalized = load(input.b + b * L);
+    const V a = load(input.a + b * L), ofProduct = load(input.b + b * L), k = load(input.k + b * L), mean = load(input.norm.mean + b * L);
     const size_t at = n * cell.whole.imageFloats(cell.inSize) + b * cell.inSize.block() + static_cast<size_t>(first) * L;
     float* to = dy + static_cast<size_t>(b) * input.tile * L;
     for (int i = 0; i < count; i++)
-      store(to + i * L, fma(load(gradient + at + i * L), a, fma(load(input.normalized + at + i * L), ofNormalized, k)));
+      store(to + i * L, fma(load(gradient + at + i * L), a, fma(load(input.product + at + i * L) - mean, ofProduct, k)));
   }
 }
 
@@ -240,15 +203,11 @@ inline void productBackward(const Cell& cell, const Input& input, int i, const B
   });
 }
 
-// From the states' gradients, which are complete, to those of the inputs and of the weights.
+// From the states' gradients, which are complete, and their sums to those of the inputs and of the weights.
 inline void preprocessBackward(Cell& cell, const BackwardCall& call) {
   bool wanted[2];
   for (int i = 0; i < 2; i++) wanted[i] = cell.inputs[i].on() && (call.wantsWeights || call.inputGradients[i]);
   if (!wanted[0] && !wanted[1]) return;
-  overBatch(cell, cell.whole, [&](int n, int, Scratch&, bool) {
-    for (int i = 0; i < 2; i++)
-      if (wanted[i]) stateSums(cell, cell.inputs[i], cell.wholeGradients[i], n, 2 * i);
-  });
   overItems(cell, 2, [&](int i) {
     if (wanted[i]) inputNormBackward(cell, cell.inputs[i], 2 * i, call);
   });

@@ -11,6 +11,8 @@ struct BatchNorm {
   float *mean, *rstd, *gamma, *beta, *scale, *shift;
 };
 
+DARTS_INLINE Scaled scaledBy(const BatchNorm& norm, int block) { return {load(norm.scale + block * L), load(norm.shift + block * L)}; }
+
 // Sums of each image, [images][slots][lanes], and over the images, [slots][lanes].
 struct Partials {
   Fold fold;

@@ -1,4 +1,5 @@
 // Sums over several images at once: w₁·y₁ + w₂·y₂ + …, and the dot products of one image with all of them, less shifts.
+// Rows are tiles of images, one after the other: the next tile is fetched while one is summed.
 #pragma once
 
 #include "vector.h"
@@ -27,7 +28,10 @@ DARTS_INLINE void weightedRow(const Terms& terms, V constant, int width, float* 
   }
   for (int i = 0; i < width; i++) {
     V sum = First ? constant : load(to + i * L) + constant;
-    DARTS_UNROLL for (int t = 0; t < N; t++) sum = fma(load(row[t] + i * L), weight[t], sum);
+    DARTS_UNROLL for (int t = 0; t < N; t++) {
+      prefetch(row[t] + (i + width) * L);
+      sum = fma(load(row[t] + i * L), weight[t], sum);
+    }
     store(to + i * L, sum);
   }
 }
@@ -46,7 +50,11 @@ DARTS_INLINE void dotRow(const Terms& terms, const float* d, int width, float* d
   for (int i = 0; i < width; i++) {
     const V value = load(d + i * L);
     sum[0] += value;
-    DARTS_UNROLL for (int t = 0; t < N; t++) sum[t + 1] = fma(value, load(row[t] + i * L) - shift[t], sum[t + 1]);
+    prefetch(d + (i + width) * L);
+    DARTS_UNROLL for (int t = 0; t < N; t++) {
+      prefetch(row[t] + (i + width) * L);
+      sum[t + 1] = fma(value, load(row[t] + i * L) - shift[t], sum[t + 1]);
+    }
   }
   DARTS_UNROLL for (int t = 0; t <= N; t++) store(dots + t * step, sum[t]);
 }
