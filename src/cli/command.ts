@@ -20,7 +20,7 @@ export interface Command {
   action(input: CommandInput): Promise<Outcome>;
 }
 
-/** A positional argument; `usage` is `<name>` when required and `[name]` when not. */
+/** A positional argument; `usage` is `<name>` when required, `[name]` when not, `<name...>` for one and more. */
 export interface CommandArgument {
   readonly usage: string;
   readonly description: string;

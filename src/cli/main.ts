@@ -96,7 +96,7 @@ async function createProgram(chosen: string | undefined): Promise<Parser> {
 
 async function execute(command: Command, parser: Parser): Promise<void> {
   const options: Record<string, unknown> = parser.opts();
-  const args = parser.processedArgs as (string | undefined)[];
+  const args = (parser.processedArgs as (string | undefined | string[])[]).flat();
   const sources = await readSources(options, command);
   const reporter = createReporter();
   const signals = command.interruptible ? catchSignals(reporter.log) : undefined;

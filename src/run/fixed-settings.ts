@@ -9,7 +9,7 @@ import type { Config } from "../config/schema.ts";
  * the rest, each on its own. Everything else changes the computation: another device has another random generator,
  * and the schedules run over all epochs, so that a longer run differs from its first epochs on.
  */
-const FREE: readonly string[] = [
+export const FREE_SETTINGS: readonly string[] = [
   "threads",
   "memoryLimit",
   "recompute",
@@ -20,7 +20,7 @@ const FREE: readonly string[] = [
 
 /** The settings that may not change, by dotted key: a checkpoint keeps them. */
 export function fixedSettings(config: Config): Record<string, unknown> {
-  const fixed = configKeys().filter(({ path }) => !FREE.includes(path));
+  const fixed = configKeys().filter(({ path }) => !FREE_SETTINGS.includes(path));
   return Object.fromEntries(fixed.map(({ path }) => [path, valueAt(config, path)]));
 }
 

@@ -14,6 +14,7 @@ import { evaluate } from "../train/evaluate.ts";
 import { createNetwork } from "../train/training.ts";
 import { loadWeights } from "./checkpoint.ts";
 import { readEvents, type SearchEpochEvent } from "./events.ts";
+import { percent } from "./figures.ts";
 import { readGenotypeSource } from "./genotype-source.ts";
 import type {
   DeriveOptions,
@@ -33,7 +34,7 @@ import { cellText, type RunReport, reportText } from "./report.ts";
 import { finishedReport, resumedConfig } from "./resume.ts";
 import { openRun, readGenotype, runConfigFile, saveGenotype, saveReport } from "./run-folder.ts";
 import { type RunCommand, readRecord } from "./run-record.ts";
-import { percent, runSearch } from "./search-job.ts";
+import { runSearch } from "./search-job.ts";
 import { inNewRun, inOldRun, loadData, prepareRuntime, type Session } from "./session.ts";
 import { randomCell, reportOf, runTraining, trainRandom } from "./train-job.ts";
 

@@ -6,6 +6,7 @@ import { meansOf } from "../nn/totals.ts";
 import { Search } from "../search/search.ts";
 import { costOf } from "./costs.ts";
 import { readEvents } from "./events.ts";
+import { percent } from "./figures.ts";
 import { CollapseGuard } from "./guard.ts";
 import { type EpochEnd, runLoop, type Work } from "./loop.ts";
 import type { SearchOutcome } from "./outcomes.ts";
@@ -125,9 +126,4 @@ function withNulls(rows: readonly (readonly number[])[]): (number | null)[][] {
 /** Mean entropy of edges whose candidates are all as probable, in nats. */
 function evenEntropy(candidates: readonly (readonly number[])[]): number {
   return candidates.reduce((sum, { length }) => sum + Math.log(Math.max(1, length)), 0) / candidates.length;
-}
-
-/** 0.8412 → "84.12 %". */
-export function percent(share: number): string {
-  return `${(100 * share).toFixed(2)} %`;
 }

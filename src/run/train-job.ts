@@ -13,11 +13,11 @@ import { type Evaluation, evaluation } from "../train/evaluate.ts";
 import { Training } from "../train/training.ts";
 import { loadCheckpoint, saveWeights } from "./checkpoint.ts";
 import { costOf } from "./costs.ts";
+import { percent } from "./figures.ts";
 import { Interruption, isTold } from "./interruption.ts";
 import { type EpochEnd, type LoopOutcome, runLoop, type Work } from "./loop.ts";
 import type { TrainOutcome } from "./outcomes.ts";
 import { saveGenotype } from "./run-folder.ts";
-import { percent } from "./search-job.ts";
 import type { Session } from "./session.ts";
 
 /** What is trained: a cell, and the name of its files and events. */
