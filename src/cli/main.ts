@@ -7,6 +7,7 @@ import { UserError } from "../errors.ts";
 import { Interruption } from "../run/interruption.ts";
 import type { Command, Outcome } from "./command.ts";
 import { check } from "./commands/check.ts";
+import { compare } from "./commands/compare.ts";
 import { data } from "./commands/data.ts";
 import { derive } from "./commands/derive.ts";
 import { diff } from "./commands/diff.ts";
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   plan,
   presets,
   diff,
+  compare,
   data,
   toy,
   check,

@@ -88,8 +88,7 @@ export function holm(ps: readonly number[]): number[] {
 /** I_x(a, b), from the side on which its fraction converges fast. */
 function incompleteBeta(x: number, a: number, b: number): number {
   if (x <= 0 || x >= 1) return x <= 0 ? 0 : 1;
-  const logFactor =
-    logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x);
+  const logFactor = logGamma(a + b) - logGamma(a) - logGamma(b) + a * Math.log(x) + b * Math.log1p(-x);
   return x < (a + 1) / (a + b + 2)
     ? (Math.exp(logFactor) * betaFraction(x, a, b)) / a
     : 1 - (Math.exp(logFactor) * betaFraction(1 - x, b, a)) / b;
