@@ -14,8 +14,8 @@ inline void finishNorm(const Cell& cell, NormPlan norm, const Partials& partials
   float* runningMean = norm.statistics < 0 ? nullptr : cell.statistics[norm.statistics];
   float* runningVariance = norm.statistics < 0 ? nullptr : cell.statistics[norm.statistics + 1];
   const double count = partials.count();
-  double *batchMean = cell.sums, *batchVariance = cell.sums + fold.lanes();
-  if (plan.training && runningMean) moments(partials, slot, batchMean, batchVariance);
+  const double *batchMean = partials.total(slot), *batchVariance = partials.total(slot + 1);
+  if (plan.training && runningMean) moments(partials, slot);
   for (int c = 0; c < static_cast<int>(fold.lanes()); c++) {
     // An unused lane: zeros in, zeros out.
     const bool used = c < fold.channels;
@@ -43,6 +43,28 @@ inline void finishNorm(const Cell& cell, NormPlan norm, const Partials& partials
   }
   float* const all[] = {to.mean, to.rstd, to.gamma, to.beta, to.scale, to.shift};
   for (float* values : all) toAllGroups(fold, values);
+}
+
+// A normalisation to be filled in.
+struct Unfinished {
+  NormPlan plan;
+  int slot;
+  const BatchNorm* to;
+};
+
+// Fills in all of a list. One takes microseconds; one after another they would keep the other threads waiting until these sleep.
+inline void finishNorms(const Cell& cell, const Partials& partials, const Unfinished* list, int count) {
+  overItems(cell, count, [&](int i) { finishNorm(cell, list[i].plan, partials, list[i].slot, *list[i].to); });
+}
+
+// A slot to be added up; `factors` as for total().
+struct Unsummed {
+  int slot;
+  const float* factors;
+};
+
+inline void totals(const Cell& cell, const Unsummed* list, int count) {
+  overItems(cell, count, [&](int i) { total(cell.partials, list[i].slot, list[i].factors); });
 }
 
 struct Affine { double a, b, k; };

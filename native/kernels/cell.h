@@ -105,6 +105,8 @@ struct ForwardCall {
   const float* const* weights;
   float* const* statistics;  // running mean, running variance, (counter: not touched here)
   bool keep;               // for backward
+  float* parameters;       // what inference makes of weights and running statistics, parameterFloats() long
+  bool prepared;           // whether it is there already, from a call with the same ones
   float* arena;            // what backward needs, arenaFloats() long
   float* scratch;          // what it does not, forwardFloats() long
 };
@@ -130,6 +132,7 @@ struct Kernels {
   const char* name;
   int lanes;               // channels in a block: a last block that is not full wastes its other lanes
   size_t (*arenaFloats)(const Plan&, bool keep);
+  size_t (*parameterFloats)(const Plan&, bool keep);  // 0 where nothing of the kind is kept from call to call
   size_t (*forwardFloats)(const Plan&, int threads, bool keep);
   size_t (*backwardFloats)(const Plan&, int threads);
   void (*forward)(const ForwardCall&);

@@ -86,25 +86,28 @@ inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& 
       else maskFirst<false>(cell, first, y, s.z, s.dx, dz, sums);
     }
   });
-  double *sumD = cell.sums, *centered = cell.sums + cell.channels;
-  for (int i = 0; i < out.count; i++) {
-    const Edge& edge = cell.edges[out.list[i]];
-    for (int q = 0; q < kSeparables; q++) {
-      const Convolution& c = edge.convolution[q];
-      if (!c.on) continue;
-      total(cell.partials, kSlotsOfEdge * i + 2 * q, nullptr, sumD);
-      total(cell.partials, kSlotsOfEdge * i + 2 * q + 1, nullptr, centered);
-      if (edge.plan->norm[q].scale < 0)
-        for (size_t k = 0; k < cell.channels; k++) centered[k] = c.rstd[k] == 0 ? 0 : centered[k] / c.rstd[k];
-      affineGradients(cell, edge.plan->norm[q], c, sumD, centered, 1, call.weightGradients);
-      for (size_t k = 0; k < cell.channels; k++) {
-        const Affine affine = normBackward(cell, c, k, sumD[k], centered[k], 1);
-        c.a[k] = static_cast<float>(affine.a);
-        c.b[k] = static_cast<float>(affine.b);
-        c.k[k] = static_cast<float>(affine.k);
-      }
+  struct { const Edge* edge; int norm, slot; } firsts[kMaxEdges * kSeparables];
+  int items = 0;
+  for (int i = 0; i < out.count; i++)
+    for (int q = 0; q < kSeparables; q++)
+      if (cell.edges[out.list[i]].convolution[q].on) firsts[items++] = {&cell.edges[out.list[i]], q, kSlotsOfEdge * i + 2 * q};
+  overItems(cell, items, [&](int item) {
+    const Edge& edge = *firsts[item].edge;
+    const int norm = firsts[item].norm, slot = firsts[item].slot;
+    const Convolution& c = edge.convolution[norm];
+    total(cell.partials, slot, nullptr);
+    total(cell.partials, slot + 1, nullptr);
+    double *sumD = cell.partials.total(slot), *centered = cell.partials.total(slot + 1);
+    if (edge.plan->norm[norm].scale < 0)
+      for (size_t k = 0; k < cell.channels; k++) centered[k] = c.rstd[k] == 0 ? 0 : centered[k] / c.rstd[k];
+    affineGradients(cell, edge.plan->norm[norm], c, sumD, centered, 1, call.weightGradients);
+    for (size_t k = 0; k < cell.channels; k++) {
+      const Affine affine = normBackward(cell, c, k, sumD[k], centered[k], 1);
+      c.a[k] = static_cast<float>(affine.a);
+      c.b[k] = static_cast<float>(affine.b);
+      c.k[k] = static_cast<float>(affine.k);
     }
-  }
+  });
 }
 
 // What came in for a state, as its gradient.

@@ -103,10 +103,17 @@ inline void forwardFirst(Cell& cell, const Outgoing& out) {
       if (reduce.on) reduceForward(cell, reduce, s.x, image(cell, reduce.y, cell.nodeSize, n), sumsOf(cell, n, i, kReduceNorm), s);
     }
   });
+  Unfinished list[kMaxEdges * kNorms];
+  int count = 0;
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
     for (int u : kFirstNorms)
-      if (edge.convolution[u].on) finishNorm(cell, edge.plan->norm[u], cell.partials, normSlot(i, u), edge.convolution[u]);
+      if (edge.convolution[u].on) list[count++] = {edge.plan->norm[u], normSlot(i, u), &edge.convolution[u]};
+  }
+  finishNorms(cell, cell.partials, list, count);
+  // These all read the same sums.
+  for (int i = 0; i < out.count; i++) {
+    const Edge& edge = cell.edges[out.list[i]];
     for (int q = 0; q < 2; q++)
       if (edge.pooling[q].on) finishNorm(cell, edge.plan->norm[kMaxNorm + q], cell.partials, poolSlot(cell, q), edge.pooling[q]);
   }
@@ -128,11 +135,14 @@ inline void forwardSecond(Cell& cell, const Outgoing& out) {
       }
     }
   });
+  Unfinished list[kMaxEdges * kSeparables];
+  int count = 0;
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
     for (int u = kSep3Second; u < kUnits; u++)
-      if (edge.convolution[u].on) finishNorm(cell, edge.plan->norm[u], cell.partials, normSlot(i, u), edge.convolution[u]);
+      if (edge.convolution[u].on) list[count++] = {edge.plan->norm[u], normSlot(i, u), &edge.convolution[u]};
   }
+  finishNorms(cell, cell.partials, list, count);
 }
 
 // The convolutions whose normalised outputs are an edge's: their y is what its nodes and gradients read.
@@ -196,17 +206,20 @@ inline void copyPaths(const Cell& cell, const float* paths) {
       }
 }
 
-// Copies what backward needs as it was, and packs the weights.
-inline void prepare(Cell& cell, const ForwardCall& call) {
+// Copies what backward needs as it was.
+inline void copyMixture(const Cell& cell, const ForwardCall& call) {
   const Plan& plan = *call.plan;
-  cell.weights = call.weights;
-  cell.statistics = call.statistics;
-  cell.differentiable = call.keep;
   if (plan.mixture > 0) std::memcpy(cell.mixture, call.mixture, sizeof(float) * plan.mixture);
   if (cell.bypass) std::memcpy(cell.bypass, call.bypass, sizeof(float) * plan.edges);
   if (cell.paths) copyPaths(cell, call.paths);
+}
+
+inline void packWeights(Cell& cell, const ForwardCall& call) {
+  cell.weights = call.weights;
+  cell.statistics = call.statistics;
+  cell.differentiable = call.keep;
   prepareInputs(cell);
-  overItems(cell, plan.edges, [&](int e) {
+  overItems(cell, cell.plan->edges, [&](int e) {
     for (int norm = 0; norm <= kReduceNorm; norm++)
       if (cell.edges[e].convolution[norm].on) packConvolution(cell, cell.edges[e], norm, call.weights);
   });
@@ -250,7 +263,8 @@ inline void forwardCell(Cell& cell, const ForwardCall& call) {
   placeArena(cell, arena, call.keep);
   placeScratch(cell, scratch, false);
   attachStates(cell, call.inputs, call.output);
-  prepare(cell, call);
+  copyMixture(cell, call);
+  packWeights(cell, call);
   planShuffle(cell, false);
   planCrossing(cell);
   zeroFrames(cell, false);

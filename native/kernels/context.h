@@ -42,6 +42,13 @@ struct Edge {
   bool skips() const { return plan->on[kSkip] && plan->stride == 1; }
 };
 
+// Inference: what is stored of one image. Rectified and framed states take turns in two places, `inputs` or `nodes` as
+// their size is; the first halves of separable convolutions in two others.
+struct OneImage {
+  float *inputs[2], *nodes[2], *halves[2];
+  float *states[kMaxStates], *framed[kMaxStates];  // framed: null where no convolution reads a state
+};
+
 // What a thread works in.
 struct Scratch {
   float *x, *z, *dt, *dx, *t, *dy, *pooledMax, *pooledMean, *dMax, *dMean;
@@ -53,7 +60,7 @@ struct Scratch {
   PoolFrames frames;
   Ahead ahead;
   struct { const float *gradient, *y; } next{};  // backward: what the unit after this one will read
-  float *nodeX, *states[kMaxStates];  // inference: a frame for nodes, and the states of one image
+  OneImage image;                    // inference
 };
 
 struct Cell {
@@ -62,6 +69,7 @@ struct Cell {
   Fold fold;                         // how the operations see them
   int images;                        // folded
   int threads, chunks, blocks;
+  int team;                          // inference: threads that share each image, where there are fewer images than threads
   size_t channels;                   // in whole blocks
   const float* const* weights;       // forward: the call's
   float* const* statistics;
@@ -71,7 +79,7 @@ struct Cell {
   float* paths;                      // [edges][images][L]; null without drop-path
   Size inSize, nodeSize;
   Input inputs[2];
-  Edge edges[kMaxEdges];
+  Edge* edges;                       // as many as the plan has
   // Whole states: the preprocessed inputs, and the nodes that are put out.
   float *wholeStates[kMaxStates] = {}, *wholeGradients[2] = {};
   float *states[kMaxStates], *gradients[kMaxStates];
@@ -85,7 +93,6 @@ struct Cell {
   float* weightGradients;            // [chunks][chunkFloats], of the edges of one state
   size_t chunkFloats;
   float *poolB[2], *poolK[2];
-  double* sums;                      // two for each lane, for totals
 
   // Whether the operations see states as they are handed on, so that nothing need be moved.
   bool direct() const { return plan->groups == 1 && fold.together == 1; }
@@ -170,6 +177,7 @@ inline void describe(Cell& cell, const Plan& plan, int threads) {
   cell.channels = cell.fold.lanes();
   cell.inSize = {plan.inHeight, plan.inWidth};
   cell.nodeSize = {plan.height, plan.width};
+  cell.team = plan.images < threads ? least(least(threads, plan.height), kMaxThreads) : 1;
   size_t gradient = 0;
   for (int i = 0; i < 2; i++) gradient += describeInput(cell.inputs[i], plan.input[i], cell.whole, gradient);
   describeEdges(cell);

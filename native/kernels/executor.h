@@ -17,8 +17,10 @@ DARTS_BEGIN
 template <class Body>
 inline void withCell(const Plan& plan, int threads, Body body) {
   Cell* cell = new Cell;
+  cell->edges = new Edge[plan.edges];
   describe(*cell, plan, threads);
   body(*cell);
+  delete[] cell->edges;
   delete cell;
 }
 
@@ -36,6 +38,12 @@ inline bool infers(const Cell& cell, bool keep) { return !keep && !cell.plan->tr
 inline size_t arenaFloats(const Plan& plan, bool keep) {
   return floatsOf(plan, 1, [=](Cell& cell, Supply& supply) {
     if (!infers(cell, keep)) placeArena(cell, supply, keep);
+  });
+}
+
+inline size_t parameterFloats(const Plan& plan, bool keep) {
+  return floatsOf(plan, 1, [=](Cell& cell, Supply& supply) {
+    if (infers(cell, keep)) placeWeights(cell, supply, false);
   });
 }
 
@@ -70,6 +78,6 @@ inline void backward(const BackwardCall& call) {
 DARTS_END
 
 namespace darts::kernels::DARTS_ISA {
-extern const Kernels kernels{DARTS_TEXT(DARTS_ISA), L, arenaFloats, forwardFloats, backwardFloats, forward, backward,
+extern const Kernels kernels{DARTS_TEXT(DARTS_ISA), L, arenaFloats, parameterFloats, forwardFloats, backwardFloats, forward, backward,
     convert<true>, convert<false>};
 }

@@ -45,16 +45,19 @@ inline Fold folded(int images, int channels) {
   return {images, channels, L / group, group};
 }
 
-// max(x, 0) into a framed image; with a normalisation before it: max(scale·x + shift, 0).
-inline void frameRelu(const float* x, int blocks, Size size, float* framed) {
+// max(x, 0) into a framed image, the rows from `begin` to `end`.
+inline void frameReluRows(const float* x, int blocks, Size size, int begin, int end, float* framed) {
   for (int b = 0; b < blocks; b++)
-    for (int y = 0; y < size.height; y++) {
+    for (int y = begin; y < end; y++) {
       const float* from = x + b * size.block() + static_cast<size_t>(y) * size.width * L;
       float* to = framed + b * size.framedBlock() + size.framed(y, 0);
       for (int i = 0; i < size.width; i++) store(to + i * L, relu(load(from + i * L)));
     }
 }
 
+inline void frameRelu(const float* x, int blocks, Size size, float* framed) { frameReluRows(x, blocks, size, 0, size.height, framed); }
+
+// The same with a normalisation before it: max(scale·x + shift, 0).
 inline void frameNormRelu(const float* x, const float* scales, const float* shifts, int blocks, Size size, float* framed) {
   for (int b = 0; b < blocks; b++) {
     const V scale = load(scales + b * L), shift = load(shifts + b * L);

@@ -101,24 +101,34 @@ inline void gradientOfNorm(Cell& cell, Edge& edge, int norm, const double* sumD,
   }
 }
 
+// Adds up the slots of phase D. What follows from them is little, and the same weights and poolings may meet in it.
+inline void totalsOfEdges(const Cell& cell, const Outgoing& out) {
+  Unsummed list[kMaxEdges * kSlotsOfEdge];
+  int slots = 0;
+  for (int i = 0; i < out.count; i++) {
+    const Edge& edge = cell.edges[out.list[i]];
+    int norms[Terms::kMost];
+    const int terms = edgeTerms(edge, norms), first = kSlotsOfEdge * i;
+    for (int t = 0; t <= terms && terms > 0; t++) list[slots++] = {first + t, cell.pathsOf(edge)};
+    if (weighsSkip(edge)) list[slots++] = {first + 1 + terms, nullptr};
+  }
+  totals(cell, list, slots);
+}
+
 inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const BackwardCall& call) {
-  double *sumD = cell.sums, *centered = cell.sums + cell.channels;
+  totalsOfEdges(cell, out);
   for (int q = 0; q < 2; q++) {
     std::memset(cell.poolB[q], 0, cell.channels * sizeof(float));
     std::memset(cell.poolK[q], 0, cell.channels * sizeof(float));
   }
   for (int i = 0; i < out.count; i++) {
     Edge& edge = cell.edges[out.list[i]];
-    const float* paths = cell.pathsOf(edge);
     int norms[Terms::kMost];
-    const int count = edgeTerms(edge, norms);
-    if (count > 0) total(cell.partials, kSlotsOfEdge * i, paths, sumD);
-    for (int t = 0; t < count; t++) {
-      total(cell.partials, kSlotsOfEdge * i + 1 + t, paths, centered);
-      gradientOfNorm(cell, edge, norms[t], sumD, centered, call);
-    }
+    const int count = edgeTerms(edge, norms), first = kSlotsOfEdge * i;
+    for (int t = 0; t < count; t++)
+      gradientOfNorm(cell, edge, norms[t], cell.partials.total(first), cell.partials.total(first + 1 + t), call);
     if (weighsSkip(edge)) {
-      total(cell.partials, kSlotsOfEdge * i + 1 + count, nullptr, centered);
+      const double* centered = cell.partials.total(first + 1 + count);
       double sum = 0;
       for (int c = 0; c < cell.plan->channels; c++) sum += centered[c];
       call.mixtureGradient[edge.plan->mixture[kSkip]] += static_cast<float>(sum);
@@ -134,9 +144,9 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const BackwardCall
 // Of the weights of the edges' bypasses, from the same phase.
 inline void gradientsOfBypass(const Cell& cell, const Outgoing& out, float* gradient) {
   for (int i = 0; i < out.count; i++) {
-    total(cell.partials, bypassSlot(i), nullptr, cell.sums);
+    total(cell.partials, bypassSlot(i), nullptr);
     double sum = 0;
-    for (int c = 0; c < least(L, cell.plan->channels); c++) sum += cell.sums[c];
+    for (int c = 0; c < least(L, cell.plan->channels); c++) sum += cell.partials.total(bypassSlot(i))[c];
     gradient[out.list[i]] = static_cast<float>(sum);
   }
 }

@@ -1,12 +1,14 @@
 // darts::cell, the fused cell as an operator of libtorch with autograd.
 #include "memory.h"
 #include "plan.h"
+#include "prepared.h"
 
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
+#include <cstring>
 #include <utility>
 
 namespace darts::kernels {
@@ -21,6 +23,7 @@ struct Run : torch::CustomClassHolder {
   Plan plan;
   const Kernels* kernels;
   bool recompute;                      // backward makes the arena again
+  std::vector<int64_t> numbers;        // all of the plan that packed weights depend on
   std::vector<at::Tensor> statistics;  // forward only, as the next
   at::Tensor paths;
   std::vector<int64_t> statisticsSizes;
@@ -68,6 +71,19 @@ struct Results {
   at::Tensor output, arena;
 };
 
+// Runs the kernels; in inference with the weights that were packed before, or packs and keeps them.
+void runForward(const Run& run, const Operands& operands, ForwardCall& call) {
+  const size_t floats = run.kernels->parameterFloats(run.plan, call.keep);
+  if (floats == 0) return run.kernels->forward(call);
+  const PreparedFor what{at::TensorList(operands.tensors).slice(run.firstWeight()), run.statistics, run.numbers};
+  at::Tensor memory = findPrepared(what);
+  call.prepared = memory.defined();
+  if (!call.prepared) memory = at::empty({static_cast<int64_t>(floats)}, at::kFloat);
+  call.parameters = memory.data_ptr<float>();
+  run.kernels->forward(call);
+  if (!call.prepared) keepPrepared(what, std::move(memory));
+}
+
 Results computeForward(const Run& run, const Operands& operands, bool keep) {
   const Plan& plan = run.plan;
   const std::vector<at::Tensor>& held = operands.tensors;
@@ -94,7 +110,7 @@ Results computeForward(const Run& run, const Operands& operands, bool keep) {
   const at::Tensor scratch = borrow(run.kernels->forwardFloats(plan, call.threads, keep));
   call.arena = arena.data_ptr<float>();
   call.scratch = scratch.data_ptr<float>();
-  run.kernels->forward(call);
+  runForward(run, operands, call);
   return {output, arena};
 }
 
@@ -202,7 +218,7 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
 };
 
 // One more batch for the counters of the normalisations that are evaluated.
-void countBatches(const Plan& plan, const std::vector<at::Tensor>& statistics) {
+void countBatches(const Plan& plan, at::TensorList statistics) {
   const auto count = [&](NormPlan norm) {
     if (norm.statistics < 0) return;
     for (int i = 0; i < 3; i++) statistics[norm.statistics + i].unsafeGetTensorImpl()->bump_version();
@@ -214,30 +230,45 @@ void countBatches(const Plan& plan, const std::vector<at::Tensor>& statistics) {
       if (plan.edge[e].on[kOperationOf[norm]]) count(plan.edge[e].norm[norm]);
 }
 
+// All that decides which weights there are, how they are packed and how they are normalised.
+std::vector<int64_t> packingNumbers(const CellArguments& a, int64_t lanes) {
+  int64_t eps;
+  static_assert(sizeof eps == sizeof a.eps);
+  std::memcpy(&eps, &a.eps, sizeof eps);
+  std::vector<int64_t> numbers{lanes, a.channels, a.groups, a.nodes, a.reduction, eps};
+  for (const auto* list : {&a.inputs, &a.edges, &a.operations, &a.active}) {
+    numbers.push_back(static_cast<int64_t>(list->size()));
+    numbers.insert(numbers.end(), list->begin(), list->end());
+  }
+  return numbers;
+}
+
 at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<at::Tensor>& mixture,
     const c10::optional<at::Tensor>& bypass, const c10::optional<at::Tensor>& paths, at::TensorList given,
     at::IntArrayRef givenTo, at::TensorList weights, at::TensorList statistics, int64_t channels, int64_t groups,
     int64_t nodes, bool reduction, at::IntArrayRef inputs, at::IntArrayRef edges, at::IntArrayRef operations,
     at::IntArrayRef active, at::IntArrayRef concat, bool training, double momentum, double eps, bool recompute) {
   const CellArguments arguments{{s0, s1}, mixture.value_or(at::Tensor()), bypass.value_or(at::Tensor()),
-      paths.value_or(at::Tensor()), given.vec(), weights.vec(), statistics.vec(), givenTo.vec(), channels, groups, nodes,
-      reduction, inputs.vec(), edges.vec(), operations.vec(), active.vec(), concat.vec(), training, momentum, eps};
+      paths.value_or(at::Tensor()), given, weights, statistics, givenTo, channels, groups, nodes,
+      reduction, inputs, edges, operations, active, concat, training, momentum, eps};
   const auto run = c10::make_intrusive<Run>();
   run->kernels = &selectKernels();
   run->recompute = recompute;
   run->plan = makePlan(arguments, run->kernels->lanes);
-  run->statistics = arguments.statistics;
+  run->numbers = packingNumbers(arguments, run->kernels->lanes);
+  run->statistics = statistics.vec();
   run->paths = arguments.paths;
-  run->givenTo = arguments.givenTo;
+  run->givenTo = givenTo.vec();
   const auto orNone = [](const at::Tensor& tensor) { return tensor.defined() ? tensor : at::empty({0}); };
   std::vector<at::Tensor> tensors{s0, s1, orNone(arguments.mixture), orNone(arguments.bypass)};
+  tensors.reserve(tensors.size() + given.size() + weights.size());
   tensors.insert(tensors.end(), given.begin(), given.end());
   tensors.insert(tensors.end(), weights.begin(), weights.end());
   bool differentiable = false;
   for (const at::Tensor& tensor : tensors) differentiable = differentiable || tensor.requires_grad();
   const at::Tensor output = FusedCell::apply(at::TensorList(tensors), run,
       differentiable && at::GradMode::is_enabled());
-  if (training) countBatches(run->plan, arguments.statistics);
+  if (training) countBatches(run->plan, statistics);
   return output;
 }
 
@@ -270,7 +301,10 @@ TORCH_LIBRARY(darts, library) {
       "int[] edges, int[] operations, int[] active, int[] concat, bool training, float momentum=0.1, float eps=1e-05, bool recompute=False) -> Tensor",
       cell);
   library.def("kernel_lanes() -> int", kernelLanes);
-  library.def("release_memory() -> int", releaseMemory);
+  library.def("release_memory() -> int", [] {
+    releasePrepared();
+    return releaseMemory();
+  });
 }
 
 }  // namespace darts::kernels

@@ -27,22 +27,22 @@ inline void placeMatrix(Supply& supply, Matrix& matrix, int rows, int blocks) {
   matrix = {rows, blocks, supply.takeInts(rows), supply.takeInts(blocks), supply.takeInts(blocks)};
 }
 
-inline void placeInputParameters(Cell& cell, Supply& supply) {
+inline void placeInputParameters(Cell& cell, Supply& supply, bool backward) {
   for (Input& input : cell.inputs) {
     if (!input.on()) continue;
     const int channels = cell.plan->stateChannels;
     placeMatrix(supply, input.forward, input.halves * input.inChannels(), input.outBlocks);
     placeMatrix(supply, input.backward, channels, input.inBlocks());
     input.weights = supply.take(input.weightFloats());
-    input.transposed = supply.take(static_cast<size_t>(input.inBlocks()) * channels * L);
+    input.transposed = backward ? supply.take(static_cast<size_t>(input.inBlocks()) * channels * L) : nullptr;
     placeNorm(supply, input.norm, cell.whole.lanes());
   }
 }
 
-// The small things of forward: normalisations, packed weights, and copies of the mixture and the paths.
-inline void placeParameters(Cell& cell, Supply& supply) {
+// Normalisations and packed weights; those that only backward reads if there will be one.
+inline void placeWeights(Cell& cell, Supply& supply, bool backward) {
   const Plan& plan = *cell.plan;
-  placeInputParameters(cell, supply);
+  placeInputParameters(cell, supply, backward);
   for (int e = 0; e < plan.edges; e++) {
     Edge& edge = cell.edges[e];
     for (int n = 0; n <= kReduceNorm; n++) {
@@ -50,13 +50,18 @@ inline void placeParameters(Cell& cell, Supply& supply) {
       if (!c.on) continue;
       placeNorm(supply, c, cell.channels);
       c.depthwise = supply.take(depthwiseFloats(cell, n));
-      c.flipped = supply.take(depthwiseFloats(cell, n));
+      c.flipped = backward ? supply.take(depthwiseFloats(cell, n)) : nullptr;
       c.pointwise = supply.take(pointwiseFloats(cell, n));
-      c.transposed = supply.take(pointwiseFloats(cell, n));
+      c.transposed = backward ? supply.take(pointwiseFloats(cell, n)) : nullptr;
     }
     for (Pooling& pooling : edge.pooling)
       if (pooling.on) placeNorm(supply, pooling, cell.channels);
   }
+}
+
+// Copies of the mixture and the paths.
+inline void placeMixture(Cell& cell, Supply& supply) {
+  const Plan& plan = *cell.plan;
   cell.mixture = supply.take(plan.mixture);
   cell.bypass = plan.groups > 1 ? supply.take(plan.edges) : nullptr;
   cell.paths = plan.paths ? supply.take(static_cast<size_t>(plan.edges) * cell.images * L) : nullptr;
@@ -85,7 +90,8 @@ inline void placeStates(Cell& cell, Supply& supply) {
 // When there is no backward, the tensors of one state's edges after another's take the same place.
 inline void placeArena(Cell& cell, Supply& supply, bool keep) {
   const Plan& plan = *cell.plan;
-  placeParameters(cell, supply);
+  placeWeights(cell, supply, keep);
+  placeMixture(cell, supply);
   placeStates(cell, supply);
   const size_t start = supply.used;
   size_t furthest = start;
@@ -153,12 +159,13 @@ inline void placeSums(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
   int list[kMaxEdges], widest = 0;
   for (int s = 0; s < plan.states; s++) widest = most(widest, edgesFrom(plan, s, list));
-  cell.partials = {cell.fold, cell.nodeSize, kSlotsOfEdge * widest + 6, nullptr};
-  cell.partials.values = supply.take(cell.partials.floats());
-  cell.inputPartials = {cell.whole, cell.inSize, 6, nullptr};
-  cell.inputPartials.values = supply.take(cell.inputPartials.floats());
-  const size_t lanes = cell.channels > cell.whole.lanes() ? cell.channels : cell.whole.lanes();
-  cell.sums = reinterpret_cast<double*>(supply.take(2 * lanes * (sizeof(double) / sizeof(float))));
+  cell.partials = {cell.fold, cell.nodeSize, kSlotsOfEdge * widest + 6};
+  cell.inputPartials = {cell.whole, cell.inSize, 6};
+  Partials* const both[] = {&cell.partials, &cell.inputPartials};
+  for (Partials* partials : both) {
+    partials->values = supply.take(partials->floats());
+    partials->totals = reinterpret_cast<double*>(supply.take(partials->slots * partials->fold.lanes() * (sizeof(double) / sizeof(float))));
+  }
 }
 
 inline void placePermutation(Supply& supply, Permutation& p, int toRegisters, int fromRegisters) {

@@ -2,6 +2,8 @@
 
 #include <c10/util/Exception.h>
 
+#include <vector>
+
 namespace darts::kernels {
 namespace {
 

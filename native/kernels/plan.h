@@ -5,26 +5,24 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <vector>
-
 namespace darts::kernels {
 
 // How outputs are normalised.
 enum NormKind { kBare, kPlain, kAffine };
 
-// What darts::cell is called with; see its schema in operator.cc.
+// What darts::cell is called with; see its schema in operator.cc. Views: it lives as long as the call.
 struct CellArguments {
   at::Tensor states[2];
   at::Tensor mixture, bypass, paths;  // undefined where there are none
-  std::vector<at::Tensor> given, weights, statistics;
-  std::vector<int64_t> givenTo;     // state of each given tensor
+  at::TensorList given, weights, statistics;
+  at::IntArrayRef givenTo;          // state of each given tensor
   int64_t channels, groups, nodes;
   bool reduction;
-  std::vector<int64_t> inputs;      // channels of a part, preprocessing and kind of norm of each
-  std::vector<int64_t> edges;       // source and target of each
-  std::vector<int64_t> operations;  // edge, operation, kind of norm and index in the mixture (or -1) of each
-  std::vector<int64_t> active;      // a flag for each operation, or none for all
-  std::vector<int64_t> concat;      // states that are put out
+  at::IntArrayRef inputs;           // channels of a part, preprocessing and kind of norm of each
+  at::IntArrayRef edges;            // source and target of each
+  at::IntArrayRef operations;       // edge, operation, kind of norm and index in the mixture (or -1) of each
+  at::IntArrayRef active;           // a flag for each operation, or none for all
+  at::IntArrayRef concat;           // states that are put out
   bool training;
   double momentum, eps;
 };

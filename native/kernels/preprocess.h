@@ -61,10 +61,12 @@ inline void gatherTile(const Cell& cell, const Input& input, const float* raw, i
   }
 }
 
-// The products of one image's tiles; emit(block, first pixel, Count<P>, values) takes them.
+// The products of one image's pixels from `begin` to `end`, tile by tile; emit(block, first pixel, Count<P>, values) takes them.
 template <class Emit>
-DARTS_INLINE void overProducts(const Cell& cell, const Input& input, const float* raw, int n, Scratch& s, Emit emit) {
-  overInputTiles(input, cell.inSize.pixels(), [&](int count, int first) {
+DARTS_INLINE void overProducts(const Cell& cell, const Input& input, const float* raw, int n, int begin, int end, Scratch& s,
+    Emit emit) {
+  overInputTiles(input, end - begin, [&](int count, int before) {
+    const int first = begin + before;
     if (input.halves == 2) findPlaces(cell, input, first, count, s.places);
     gatherTile(cell, input, raw, n, first, count, s);
     product(input.forward, input.weights, s.inputTile, count, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
@@ -77,7 +79,7 @@ DARTS_INLINE void overProducts(const Cell& cell, const Input& input, const float
 inline void productForward(const Cell& cell, const Input& input, const float* raw, int n, int slot, Scratch& s) {
   float *y = input.normalized + n * cell.whole.imageFloats(cell.inSize), *sums = cell.inputPartials.at(n, slot);
   std::memset(sums, 0, 3 * cell.whole.lanes() * sizeof(float));
-  overProducts(cell, input, raw, n, s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
+  overProducts(cell, input, raw, n, 0, cell.inSize.pixels(), s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(pixels)::value;
     float* out = y + block * cell.inSize.block() + static_cast<size_t>(p) * L;
     DARTS_UNROLL for (int j = 0; j < P; j++) stream(out + j * L, values[j]);
@@ -85,9 +87,10 @@ inline void productForward(const Cell& cell, const Input& input, const float* ra
   });
 }
 
-// The state that one image becomes by running statistics.
-inline void inferInput(const Cell& cell, const Input& input, const float* raw, int n, float* state, Scratch& s) {
-  overProducts(cell, input, raw, n, s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
+// Pixels of the state that one image becomes by running statistics.
+inline void inferInput(const Cell& cell, const Input& input, const float* raw, int n, int begin, int end, float* state,
+    Scratch& s) {
+  overProducts(cell, input, raw, n, begin, end, s, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(pixels)::value;
     const V scale = load(input.norm.scale + block * L), shift = load(input.norm.shift + block * L);
     float* out = state + block * cell.inSize.block() + static_cast<size_t>(p) * L;
@@ -131,10 +134,10 @@ inline void preprocessForward(Cell& cell, const ForwardCall& call) {
     for (int i = 0; i < 2; i++)
       if (cell.inputs[i].on()) productForward(cell, cell.inputs[i], call.inputs[i], n, 3 * i, s);
   });
-  for (int i = 0; i < 2; i++) {
+  overItems(cell, 2, [&](int i) {
     const Input& input = cell.inputs[i];
     if (input.on()) finishNorm(cell, input.plan->norm, cell.inputPartials, 3 * i, input.norm);
-  }
+  });
   overBatch(cell, cell.whole, [&](int n, int, Scratch&, bool) {
     for (int i = 0; i < 2; i++) {
       const Input& input = cell.inputs[i];
@@ -174,9 +177,9 @@ inline void stateSums(const Cell& cell, const Input& input, const float* gradien
 // From these sums: how the gradient of the product depends on D and x̂, and the gradients of scale and shift.
 inline void inputNormBackward(const Cell& cell, const Input& input, int slot, const BackwardCall& call) {
   const Plan& plan = *cell.plan;
-  double *sumD = cell.sums, *centered = cell.sums + cell.whole.lanes();
-  total(cell.inputPartials, slot, nullptr, sumD);
-  total(cell.inputPartials, slot + 1, nullptr, centered);
+  total(cell.inputPartials, slot, nullptr);
+  total(cell.inputPartials, slot + 1, nullptr);
+  const double *sumD = cell.inputPartials.total(slot), *centered = cell.inputPartials.total(slot + 1);
   // In evaluation the statistics are constants.
   const double share = plan.training ? 1 / cell.inputPartials.count() : 0;
   for (size_t c = 0; c < cell.whole.lanes(); c++) {
@@ -246,8 +249,9 @@ inline void preprocessBackward(Cell& cell, const BackwardCall& call) {
     for (int i = 0; i < 2; i++)
       if (wanted[i]) stateSums(cell, cell.inputs[i], cell.wholeGradients[i], n, 2 * i);
   });
-  for (int i = 0; i < 2; i++)
+  overItems(cell, 2, [&](int i) {
     if (wanted[i]) inputNormBackward(cell, cell.inputs[i], 2 * i, call);
+  });
   overBatch(cell, cell.whole, [&](int n, int chunk, Scratch& s, bool first) {
     float* g = cell.weightGradients + chunk * cell.chunkFloats;
     if (first && call.wantsWeights) std::memset(g, 0, inputGradientFloats(cell.inputs) * sizeof(float));

@@ -11,14 +11,16 @@ struct BatchNorm {
   float *mean, *rstd, *gamma, *beta, *scale, *shift;
 };
 
-// Sums of each image, to be added up: [images][slots][lanes].
+// Sums of each image, [images][slots][lanes], and over the images, [slots][lanes].
 struct Partials {
   Fold fold;
   Size size;     // of the images that are summed
   int slots;
-  float* values;
+  float* values = nullptr;
+  double* totals = nullptr;
 
   size_t floats() const { return static_cast<size_t>(fold.count()) * slots * fold.lanes(); }
+  double* total(int slot) const { return totals + slot * fold.lanes(); }
   float* at(int image, int slot) const { return values + (static_cast<size_t>(image) * slots + slot) * fold.lanes(); }
   // Values of a channel in the batch.
   double count() const { return static_cast<double>(fold.images) * size.pixels(); }
@@ -39,8 +41,9 @@ DARTS_INLINE void toAllGroups(const Fold& fold, T* lanes) {
 }
 
 // Adds up one slot. With `factors`, [images][L], each image's sums count so many times.
-inline void total(const Partials& partials, int slot, const float* factors, double* sums) {
+inline void total(const Partials& partials, int slot, const float* factors) {
   const Fold& fold = partials.fold;
+  double* sums = partials.total(slot);
   for (size_t c = 0; c < fold.lanes(); c++) sums[c] = 0;
   for (int n = 0; n < fold.count(); n++) {
     const float *partial = partials.at(n, slot), *factor = factors ? factors + static_cast<size_t>(n) * L : nullptr;
@@ -49,9 +52,11 @@ inline void total(const Partials& partials, int slot, const float* factors, doub
   toAllGroups(fold, sums);
 }
 
-// Mean and variance of the batch from each image's Σ(y - shift), Σ(y - shift)² and shift, in `slot` and the next two.
-inline void moments(const Partials& partials, int slot, double* mean, double* variance) {
+// Mean and variance of the batch, as totals of `slot` and the next, from each image's Σ(y - shift), Σ(y - shift)² and shift,
+// in `slot` and the next two.
+inline void moments(const Partials& partials, int slot) {
   const Fold& fold = partials.fold;
+  double *mean = partials.total(slot), *variance = partials.total(slot + 1);
   const double pixels = partials.size.pixels(), count = partials.count();
   for (size_t c = 0; c < fold.lanes(); c++) mean[c] = variance[c] = 0;
   for (int n = 0; n < fold.count(); n++) {

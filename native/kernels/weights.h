@@ -41,12 +41,15 @@ inline void packConvolution(const Cell& cell, const Edge& edge, int norm, const 
   }
   const int taps = kKernel[norm] * kKernel[norm];
   std::memset(c.depthwise, 0, depthwiseFloats(cell, norm) * sizeof(float));
-  std::memset(c.flipped, 0, depthwiseFloats(cell, norm) * sizeof(float));
+  if (cell.differentiable) std::memset(c.flipped, 0, depthwiseFloats(cell, norm) * sizeof(float));
   for (int channel = 0; channel < channels; channel++)
     for (int k = 0; k < taps; k++) {
       const size_t block = static_cast<size_t>(channel / L) * taps;
-      float *to = c.depthwise + (block + k) * L + channel % L, *flipped = c.flipped + (block + taps - 1 - k) * L + channel % L;
-      for (int lane = 0; lane < L; lane += cell.fold.group) to[lane] = flipped[lane] = first[channel * taps + k];
+      float* to = c.depthwise + (block + k) * L + channel % L;
+      for (int lane = 0; lane < L; lane += cell.fold.group) to[lane] = first[channel * taps + k];
+      if (!cell.differentiable) continue;
+      float* flipped = c.flipped + (block + taps - 1 - k) * L + channel % L;
+      for (int lane = 0; lane < L; lane += cell.fold.group) flipped[lane] = first[channel * taps + k];
     }
   packPointwise(cell, c, second, channels, 0, cell.blocks, 0);
 }
