@@ -17,6 +17,8 @@ export interface Command {
   readonly configKeys?: "all" | readonly string[];
   /** Whether it listens to {@link CommandInput.signal}; other commands are ended by Ctrl-C at once. */
   readonly interruptible?: boolean;
+  /** What the first Ctrl-C does, in words; unless told, it finishes the step and saves. */
+  readonly whenInterrupted?: string;
   action(input: CommandInput): Promise<Outcome>;
 }
 

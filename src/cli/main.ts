@@ -101,7 +101,7 @@ async function execute(command: Command, parser: Parser): Promise<void> {
   const args = (parser.processedArgs as (string | undefined | string[])[]).flat();
   const sources = await readSources(options, command);
   const reporter = createReporter();
-  const signals = command.interruptible ? catchSignals(reporter.log) : undefined;
+  const signals = command.interruptible ? catchSignals(reporter.log, command.whenInterrupted) : undefined;
   try {
     const outcome = await command.action({ args, options, sources, reporter, signal: signals?.signal });
     print(outcome, options["json"] === true);

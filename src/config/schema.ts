@@ -246,7 +246,13 @@ export const configSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("megabytes that a run may take; one that needs more is refused (null: what is free)"),
-  threads: z.number().int().min(0).default(0).describe("threads of libtorch (0: one for each core)"),
+  threads: z.number().int().min(0).default(0).describe("threads to compute on (0: one for each core)"),
+  deterministic: z
+    .boolean()
+    .default(false)
+    .describe(
+      "the same bytes on any number of threads: libtorch's operators on one, fused cells on all (CPU only)",
+    ),
   kernels: z
     .enum(["auto", "fused", "composite"])
     .default("auto")

@@ -4,13 +4,14 @@ import { configKeys } from "../config/keys.ts";
 import type { Config } from "../config/schema.ts";
 
 /**
- * The keys that may change: the number of threads touches at most the last bits of a sum, data and plugins may have moved (that
- * they are the same is checked), the pace of checkpoints, the limit of memory and what is computed twice change nothing, and further random cells are trained after
+ * The keys that may change: the number of threads touches at most the last bits of a sum, data and plugins may have moved
+ * (whether they are the same is looked at), the pace of checkpoints, the limit of memory and what is computed twice change nothing, and further random cells are trained after
  * the rest, each on its own. Everything else changes the computation: another device has another random generator,
  * and the schedules run over all epochs, so that a longer run differs from its first epochs on.
  */
 export const FREE_SETTINGS: readonly string[] = [
   "threads",
+  "plugin",
   "memoryLimit",
   "recompute",
   "checkpointSeconds",

@@ -13,6 +13,7 @@ const OURS = [
   "plugin",
   "checkpointSeconds",
   "threads",
+  "deterministic",
   "kernels",
   "recompute",
   "data.path",
