@@ -1,10 +1,12 @@
-// `npm run bench -- step | call | startup`: how fast we are, side by side with PyTorch in one run; `memory`: how well
+// `npm run bench -- step | methods | call | startup`: how fast we are, side by side with PyTorch in one run; `memory`: how well
 // a plan forecasts the peak.
 import { Command, InvalidArgumentError, Option } from "commander";
 import { UserError } from "../src/errors.ts";
+import { declaredMethods } from "../src/methods/table.ts";
 import { benchCall } from "./call.ts";
 import { warnWhenBusy } from "./machine.ts";
 import { benchMemory } from "./memory.ts";
+import { benchMethods } from "./methods.ts";
 import { benchStartup } from "./startup.ts";
 import { benchStep } from "./step.ts";
 import { WORK_NAMES, type WorkName } from "./work-names.ts";
@@ -13,6 +15,10 @@ interface Options {
   readonly json: boolean;
   readonly runs: number;
 }
+interface MethodsFlags extends Options {
+  readonly method: string[];
+  readonly threads: number;
+}
 interface StepFlags extends Options {
   readonly work: WorkName[];
   readonly batch?: number[];
@@ -20,6 +26,7 @@ interface StepFlags extends Options {
 }
 
 const names = Object.keys(WORK_NAMES) as WorkName[];
+const methods = declaredMethods().flatMap(({ name, presets }) => (presets ? [name] : []));
 
 // Set before the commands are made: they inherit it. A mistake in the flags is the user's: exit code 2.
 const program = new Command("npm run bench --")
@@ -37,6 +44,18 @@ command("step", "time and peak memory of search and training steps", 5)
   .action(({ work, batch = [], threads = [2], ...rest }: StepFlags) =>
     benchStep({ ...rest, works: work, batches: batch, threads }),
   );
+command("methods", "time and peak memory of a search step of every method, beside DARTS in first order", 3)
+  .addOption(
+    new Option("--method <name...>", "only these methods, and darts")
+      .choices(methods)
+      .default(methods, "all"),
+  )
+  .option("--threads <n>", "threads on both sides", count, 2)
+  .action(async ({ method, threads, ...rest }: MethodsFlags) => {
+    await benchMethods({ ...rest, methods: method, threads });
+    if (method.includes("pc-darts"))
+      await benchStep({ ...rest, works: ["pc-darts-search-step"], batches: [], threads: [threads] });
+  });
 command("call", "cost of calling an operator", 9).action((options: Options) => benchCall(options));
 command("startup", "start of the commands that compute nothing", 11).action((options: Options) =>
   benchStartup(options),

@@ -1,5 +1,7 @@
 // darts as a contender: the protocol of peer/peer.py, one JSON request a line on stdin, one answer a line on stdout.
 // {"work": "supernet-step" | …, "threads": 2, "batch": 64, "channels": 16, "cells": 8} -> {"ms", "peakMB"}
+// {"work": "method-step", "method": "pc-darts", "order": "first", "shape": 0, "threads": 2} -> {"ms", "peakMB"}
+// {"work": "methods", "methods": ["darts", …]} -> {"steps": […]}: the method-steps of these, as method-names.ts has them
 // {"work": "call", "n": 100000} -> {"ns": {"add": {"1", "4x4"}, "relu": …}};  {"work": "version"} -> {"torch", "threads"}
 // {"work": "logits", "folder": …, "images": […]} -> {"logits": […]}
 // The first request of a kind also builds, outside the time. Anything wrong -> {"error": …}.
@@ -7,15 +9,19 @@ import { createInterface } from "node:readline";
 import { seed, setThreads, torchVersion } from "../src/tensor/runtime.ts";
 import { scope } from "../src/tensor/scope.ts";
 import { callOverhead } from "./call-overhead.ts";
+import type { MethodRequest } from "./method-names.ts";
+import { methodStep, methodSteps } from "./method-steps.ts";
 import type { Size, WorkName } from "./work-names.ts";
 import { memoryOf } from "./worker.ts";
 import { logitsOf, type Step, WORKS } from "./works.ts";
 
-interface Request extends Size {
-  readonly work: WorkName | "call" | "logits" | "version";
+interface Request extends Size, Partial<Omit<MethodRequest, "work" | "threads">> {
+  readonly work: WorkName | "method-step" | "methods" | "call" | "logits" | "version";
   readonly threads?: number;
   /** Of `logits`. */
   readonly images?: readonly number[];
+  /** Of `methods`: their names. */
+  readonly methods?: readonly string[];
   /** Of `call`. */
   readonly n?: number;
 }
@@ -28,12 +34,15 @@ function answer({ threads, ...request }: Request): object {
   if (request.work === "call") return { ns: callOverhead(request.n ?? 100_000) };
   if (request.work === "logits")
     return { logits: logitsOf({ folder: request.folder!, images: request.images! }) };
-  if (!Object.hasOwn(WORKS, request.work)) throw new RangeError(`unknown work ${request.work}`);
+  if (request.work === "methods") return { steps: methodSteps(request.methods ?? []) };
+  if (request.work !== "method-step" && !Object.hasOwn(WORKS, request.work))
+    throw new RangeError(`unknown work ${request.work}`);
   const key = JSON.stringify(request);
   let step = steps.get(key);
   if (!step) {
     seed(0);
-    step = WORKS[request.work](request);
+    step =
+      request.work === "method-step" ? methodStep(request as MethodRequest) : WORKS[request.work](request);
     steps.set(key, step);
   }
   const start = performance.now();

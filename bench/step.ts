@@ -3,11 +3,10 @@
 import { FORMATS, type Format, findOurs, findPeer, OURS, PEER, type Version } from "./contenders.ts";
 import { type Exported, exportNetwork } from "./exported.ts";
 import { heading, load, machine } from "./machine.ts";
-import { createPool, type Pool, type Sample } from "./pool.ts";
-import { median, rounded, snake } from "./statistics.ts";
+import { type Contender, type Figures, takeRounds } from "./rounds.ts";
+import { rounded } from "./statistics.ts";
 import { table } from "./table.ts";
 import { isInference, publishedBatch, WORK_NAMES, type WorkName } from "./work-names.ts";
-import type { Program } from "./worker.ts";
 
 /** What is measured. */
 export interface StepOptions {
@@ -20,20 +19,8 @@ export interface StepOptions {
   readonly json: boolean;
 }
 
-interface Figures {
-  readonly medianMs: number;
-  readonly minMs: number;
-  readonly peakMB: number;
-}
-
 /** Whom we are compared with. */
 type Peer = Format | "onnxruntime";
-
-interface Contender {
-  readonly program: Program;
-  /** What it needs to be told besides the work. */
-  readonly request: object;
-}
 
 interface StepReport {
   readonly work: WorkName;
@@ -86,29 +73,16 @@ async function measure(what: {
 }): Promise<StepReport> {
   const { work, batch, runs, threads, ours, peer, exported } = what;
   const before = load();
-  const contenders = contendersOf(peer, exported);
-  const samples = new Map<string, Sample[]>([...contenders.keys()].map((name) => [name, []]));
-  const pool = createPool(new Map([...contenders].map(([name, { program }]) => [name, program])));
-  try {
-    for (let round = 0; round < runs; round++) {
-      // A snake also spares a start: the last of a round is the first of the next.
-      for (const name of snake([...samples.keys()], round)) {
-        await takeTurn(pool, samples, name, { work, batch, threads, ...contenders.get(name)!.request });
-      }
-    }
-  } finally {
-    await pool.stop();
-  }
-  const own = figures(samples.get("ours")!)!;
-  const peers = [...contenders.keys()]
-    .filter((name) => name !== "ours")
-    .map((name) => [name, figures(samples.get(name))] as const);
+  const contenders = contendersOf({ work, batch, threads }, peer, exported);
+  const found = await takeRounds(contenders, { runs, title: work, isEssential: (name) => name === "ours" });
+  const own = found.get("ours")!;
+  const peers = [...found].filter(([name]) => name !== "ours");
   return {
     work,
     threads,
     ours: own,
     peers: peer && Object.fromEntries(peers),
-    ratio: peer && Object.fromEntries(peers.map(([name, found]) => [name, ratio(found, own)])),
+    ratio: peer && Object.fromEntries(peers.map(([name, one]) => [name, ratio(one, own)])),
     batch,
     runs,
     torch: { ours: ours.torch, peer: peer?.torch ?? null },
@@ -119,39 +93,17 @@ async function measure(what: {
 }
 
 /** Everybody who takes part; with an exported network all compute that one. */
-function contendersOf(peer: Version | null, exported: Exported | null): Map<string, Contender> {
-  const network = exported ? { folder: exported.folder } : {};
-  const contenders = new Map<string, Contender>([["ours", { program: OURS, request: network }]]);
+function contendersOf(
+  what: { work: WorkName; batch: number; threads: number },
+  peer: Version | null,
+  exported: Exported | null,
+): Map<string, Contender> {
+  const request = exported ? { ...what, folder: exported.folder } : what;
+  const contenders = new Map<string, Contender>([["ours", { program: OURS, request }]]);
   for (const format of peer ? FORMATS : [])
-    contenders.set(format, { program: PEER, request: { ...network, format } });
-  if (exported) contenders.set("onnxruntime", { program: exported.program, request: network });
+    contenders.set(format, { program: PEER, request: { ...request, format } });
+  if (exported) contenders.set("onnxruntime", { program: exported.program, request });
   return contenders;
-}
-
-/** One turn of `name`. A peer that fails (it may need more memory than there is) drops out; we must not. */
-async function takeTurn(
-  pool: Pool,
-  samples: Map<string, Sample[]>,
-  name: string,
-  request: { work: WorkName; batch: number; threads: number },
-): Promise<void> {
-  try {
-    samples.get(name)!.push(await pool.turn(name, request));
-  } catch (error) {
-    if (name === "ours") throw error;
-    process.stderr.write(`${request.work}, ${name}: ${(error as Error).message}\n`);
-    samples.delete(name);
-  }
-}
-
-function figures(samples: readonly Sample[] | undefined): Figures | null {
-  if (!samples || samples.length === 0) return null;
-  const times = samples.map(({ ms }) => ms);
-  return {
-    medianMs: rounded(median(times)),
-    minMs: rounded(Math.min(...times)),
-    peakMB: Math.round(Math.max(...samples.map(({ peakMB }) => peakMB))),
-  };
 }
 
 function ratio(peer: Figures | null, ours: Figures): number | null {

@@ -7,6 +7,8 @@ export const WORK_NAMES = {
   "second-order-step": "second-order search step: alphas, then weights",
   "pc-darts-step":
     "forward and backward of the supernet of PC-DARTS: a quarter of the channels, edge weights",
+  "pc-darts-search-step":
+    "first-order search step of PC-DARTS: alphas and betas, then weights; ours also makes its batches",
   "gdas-step": "forward and backward of the supernet of GDAS: one sampled operation an edge",
   "evaluation-step": "training step of DARTS_V2 with auxiliary head and drop-path",
   "inference-1": "DARTS_V2 in evaluation, one image",
@@ -35,6 +37,7 @@ export function publishedBatch(work: WorkName): number {
 
 const BATCHES: { readonly [work in WorkName]?: number } = {
   "pc-darts-step": 256,
+  "pc-darts-search-step": 256,
   "evaluation-step": 96,
   "inference-1": 1,
   "inference-128": 128,

@@ -22,6 +22,7 @@ import { aten } from "../src/tensor/aten.ts";
 import { grad, noGrad } from "../src/tensor/autograd.ts";
 import { scope } from "../src/tensor/scope.ts";
 import { cat, Parameter, randn, type Tensor, tensor } from "../src/tensor/tensor.ts";
+import { methodStep } from "./method-steps.ts";
 import { publishedBatch, type Size, type WorkName } from "./work-names.ts";
 
 /** One step; returns a number that depends on all of it. Tensors that it makes are its caller's to free. */
@@ -50,6 +51,8 @@ export const WORKS: Record<WorkName, (size: Size) => Step> = {
   "first-order-step": (size) => searchStep(size, "first"),
   "second-order-step": (size) => searchStep(size, "second"),
   "pc-darts-step": pcDartsStep,
+  "pc-darts-search-step": ({ batch, channels = 16, cells = 8 }) =>
+    methodStep({ method: "pc-darts", order: "first", shape: 0 }, { batch, channels, cells }),
   "gdas-step": gdasStep,
   "evaluation-step": evaluationStep,
   "inference-1": (size) => inference({ batch: publishedBatch("inference-1"), ...size }),

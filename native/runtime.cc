@@ -1,5 +1,6 @@
 // Autograd, random generators, threads and devices: the few things that are not operators.
 #include "bridge.h"
+#include "kernels/threads.h"
 
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
@@ -119,10 +120,12 @@ napi_value threads(napi_env env, napi_callback_info) {
   return guard(env, "threads", [&] { return fromDouble(env, at::get_num_threads()); });
 }
 
+// setThreads(of libtorch's operators, of the fused kernels)
 napi_value setThreads(napi_env env, napi_callback_info info) {
   return guard(env, "setThreads", [&]() -> napi_value {
-    const Arguments<1> arguments(env, info);
+    const Arguments<2> arguments(env, info);
     at::set_num_threads(static_cast<int>(toInt(env, arguments[0])));
+    kernels::setThreadCount(static_cast<int>(toInt(env, arguments[1])));
     return nullptr;
   });
 }

@@ -2,6 +2,11 @@
 // own. Nothing here loads libtorch until a tensor is made.
 
 export { type Check, runChecks } from "./check/checks.ts";
+export type { Grouped, RandomCells, RunGroup } from "./compare/groups.ts";
+export type { RunRow, SearchCost, TrainedCell } from "./compare/run-row.ts";
+export type { SettingDifference } from "./compare/settings.ts";
+export type { Difference, Sample } from "./compare/statistics.ts";
+export { comparisonText } from "./compare/text.ts";
 export { diffConfigs, formatConfig } from "./config/format.ts";
 export { type ConfigSources, resolveConfig } from "./config/load.ts";
 export { PRESETS, type Preset } from "./config/presets.ts";
@@ -25,10 +30,12 @@ export {
 } from "./genotype/counts.ts";
 export { DISCRETIZATION_RULES, deriveGenotype } from "./genotype/discretize.ts";
 export { drawCellSvg, drawCellText } from "./genotype/draw.ts";
+export { type AlphaEpoch, drawAlphasSvg } from "./genotype/draw-alphas.ts";
 export type { Edge, Genotype } from "./genotype/genotype.ts";
 export { formatJson, formatPython, parseGenotype } from "./genotype/parse.ts";
 export { findGenotype, PUBLISHED_GENOTYPES } from "./genotype/published.ts";
 export { randomGenotype } from "./genotype/random.ts";
+export { type Comparison, compareRuns } from "./library/compare-runs.ts";
 export { type Inspection, inspectImages } from "./library/inspect-images.ts";
 export {
   completeConfig,

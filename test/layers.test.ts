@@ -22,15 +22,19 @@ const RANKS: readonly (readonly string[])[] = [
   ["train"],
   ["plugin"],
   ["run", "check"],
+  ["compare"],
   ["library"],
   ["cli", "server", "index.ts"],
 ];
 
 /** What must work without libtorch: nothing here may load src/native or src/tensor when it is loaded itself. */
 const PURE = [
-  ...["errors.ts", "files.ts", "random", "config", "methods", "genotype", "cli"],
+  ...["errors.ts", "files.ts", "random", "config", "methods", "genotype", "compare", "cli"],
   ...["primitives", "candidates", "spaces"].map((name) => `space/${name}.ts`),
-  ...["events", "run-folder", "safetensors", "genotype-source", "job"].map((name) => `run/${name}.ts`),
+  "library/compare-runs.ts",
+  ...["events", "figures", "run-folder", "safetensors", "genotype-source", "job"].map(
+    (name) => `run/${name}.ts`,
+  ),
 ];
 
 interface Import {

@@ -1,7 +1,7 @@
 """The PyTorch side of `npm run bench`: one JSON request a line on stdin, one JSON answer a line on stdout.
 
 {"work": "supernet-step" | "first-order-step" | "second-order-step" | "pc-darts-step" | "gdas-step" |
-         "evaluation-step" | "inference-1" | "inference-128",
+         "pc-darts-search-step" | "evaluation-step" | "inference-1" | "inference-128",
  "format": "default" | "channels_last", "threads": 2, "batch": 64, "channels": 16, "cells": 8}
     -> {"ms": ..., "peakMB": ...}     one step; the first request of a kind also builds, outside the time
        An inference with a "folder" takes the weights exported there.
@@ -97,10 +97,12 @@ def gdas_step(request: dict, memory_format: torch.memory_format) -> Step:
 
 
 def search_step(request: dict, memory_format: torch.memory_format) -> Step:
-    """The alpha step on one batch, then the weight step on another."""
-    search = search_of(request, memory_format)
-    train = images_and_labels(request.get("batch", 64), memory_format, 1)
-    valid = images_and_labels(request.get("batch", 64), memory_format, 2)
+    """The alpha step on one batch, then the weight step on another; in PC-DARTS betas move with the alphas."""
+    partial = request["work"] == "pc-darts-search-step"
+    search = search_of(request, memory_format, SHARE if partial else 1)
+    train, valid = (
+        images_and_labels(request.get("batch", 256 if partial else 64), memory_format, seed) for seed in (1, 2)
+    )
     second = request["work"] == "second-order-step"
 
     def step() -> float:
@@ -155,6 +157,7 @@ WORKS = {
     "first-order-step": search_step,
     "second-order-step": search_step,
     "pc-darts-step": supernet_step,
+    "pc-darts-search-step": search_step,
     "gdas-step": gdas_step,
     "evaluation-step": evaluation_step,
     "inference-1": inference,

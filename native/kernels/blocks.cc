@@ -2,9 +2,9 @@
 // [parts, N, blocks, H, W, lanes]. Each is the other's gradient.
 #include "cell.h"
 #include "memory.h"
+#include "threads.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -31,7 +31,7 @@ at::Tensor convertToBlocks(const at::Tensor& given, int64_t parts) {
   const at::Tensor blocks = borrow({parts, images.size(0), (channels + lanes - 1) / lanes, images.size(2), images.size(3), lanes});
   kernels.toBlocks({{images.data_ptr<float>(), images.stride(0), last ? 1 : pixels}, blocks.data_ptr<float>(),
                     static_cast<int>(images.size(0)), static_cast<int>(parts), static_cast<int>(channels), static_cast<int>(pixels),
-                    at::get_num_threads()});
+                    threadCount()});
   return blocks;
 }
 
@@ -47,7 +47,7 @@ at::Tensor convertFromBlocks(const at::Tensor& given, int64_t channels) {
   const at::Tensor images = at::empty({count, parts * channels, height, width},
       at::TensorOptions(at::kFloat).memory_format(at::MemoryFormat::ChannelsLast));
   kernels.fromBlocks({{images.data_ptr<float>(), images.stride(0), 1}, blocks.data_ptr<float>(), static_cast<int>(count),
-                      static_cast<int>(parts), static_cast<int>(channels), static_cast<int>(height * width), at::get_num_threads()});
+                      static_cast<int>(parts), static_cast<int>(channels), static_cast<int>(height * width), threadCount()});
   return images;
 }
 

@@ -2,9 +2,9 @@
 #include "memory.h"
 #include "plan.h"
 #include "prepared.h"
+#include "threads.h"
 
 #include <ATen/ATen.h>
-#include <ATen/Parallel.h>
 #include <torch/csrc/autograd/custom_function.h>
 #include <torch/library.h>
 
@@ -89,7 +89,7 @@ Results computeForward(const Run& run, const Operands& operands, bool keep) {
   const std::vector<at::Tensor>& held = operands.tensors;
   ForwardCall call{};
   call.plan = &plan;
-  call.threads = at::get_num_threads();
+  call.threads = threadCount();
   call.keep = keep;
   const size_t firstWeight = run.firstWeight();
   for (size_t i = 0; i < kMixture; i++) call.inputs[i] = held[i].data_ptr<float>();
@@ -182,7 +182,7 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     const Results results = run.recompute ? computeAgain(run, saved) : Results{saved[2], saved[3]};
     BackwardCall call{};
     call.plan = &plan;
-    call.threads = at::get_num_threads();
+    call.threads = threadCount();
     const at::Tensor outputGradient = dense(outputGradients[0]);
     call.outputGradient = outputGradient.data_ptr<float>();
     call.output = results.output.data_ptr<float>();

@@ -8,4 +8,10 @@ namespace darts::kernels {
 // core's caches, which is worth a factor of two. Calls from several threads wait for each other.
 void parallel(int items, int threads, void (*body)(void* context, int item, int thread), void* context);
 
+// How many threads the kernels compute on: as many as libtorch's operators, unless told otherwise.
+int threadCount();
+
+// Sets it; 0 stands for as many as libtorch's operators.
+void setThreadCount(int threads);
+
 }  // namespace darts::kernels

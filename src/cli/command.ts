@@ -17,10 +17,12 @@ export interface Command {
   readonly configKeys?: "all" | readonly string[];
   /** Whether it listens to {@link CommandInput.signal}; other commands are ended by Ctrl-C at once. */
   readonly interruptible?: boolean;
+  /** What the first Ctrl-C does, in words; unless told, it finishes the step and saves. */
+  readonly whenInterrupted?: string;
   action(input: CommandInput): Promise<Outcome>;
 }
 
-/** A positional argument; `usage` is `<name>` when required and `[name]` when not. */
+/** A positional argument; `usage` is `<name>` when required, `[name]` when not, `<name...>` for one and more. */
 export interface CommandArgument {
   readonly usage: string;
   readonly description: string;

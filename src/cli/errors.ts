@@ -44,7 +44,8 @@ export function reportError(
  */
 export function reportInterruption({ run, cause }: Interruption, argv: readonly string[]): number {
   const words = run === undefined ? argv : [argv[0]!, "--resume", run];
-  const told = run === undefined ? "Interrupted before the run began. Start it" : "Interrupted. Resume it";
+  const told =
+    run === undefined ? "Interrupted before anything was begun. Start it" : "Interrupted. Resume it";
   process.stderr.write(`darts: ${told} with:\n  ${[...program(), ...words.map(quote)].join(" ")}\n`);
   return signalExitCode(String(cause));
 }

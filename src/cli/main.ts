@@ -7,6 +7,7 @@ import { UserError } from "../errors.ts";
 import { Interruption } from "../run/interruption.ts";
 import type { Command, Outcome } from "./command.ts";
 import { check } from "./commands/check.ts";
+import { compare } from "./commands/compare.ts";
 import { data } from "./commands/data.ts";
 import { derive } from "./commands/derive.ts";
 import { diff } from "./commands/diff.ts";
@@ -37,6 +38,7 @@ export const COMMANDS: readonly Command[] = [
   plan,
   presets,
   diff,
+  compare,
   data,
   toy,
   check,
@@ -96,10 +98,10 @@ async function createProgram(chosen: string | undefined): Promise<Parser> {
 
 async function execute(command: Command, parser: Parser): Promise<void> {
   const options: Record<string, unknown> = parser.opts();
-  const args = parser.processedArgs as (string | undefined)[];
+  const args = (parser.processedArgs as (string | undefined | string[])[]).flat();
   const sources = await readSources(options, command);
   const reporter = createReporter();
-  const signals = command.interruptible ? catchSignals(reporter.log) : undefined;
+  const signals = command.interruptible ? catchSignals(reporter.log, command.whenInterrupted) : undefined;
   try {
     const outcome = await command.action({ args, options, sources, reporter, signal: signals?.signal });
     print(outcome, options["json"] === true);

@@ -11,13 +11,16 @@ export interface CaughtSignals {
   stop(): void;
 }
 
-/** Catches the signals that end a process; `say` tells the user what happens now. */
-export function catchSignals(say: (line: string) => void): CaughtSignals {
+/** Catches the signals that end a process; `say` tells the user what happens now, `first` what the first one does. */
+export function catchSignals(
+  say: (line: string) => void,
+  first = "finishing the step and saving",
+): CaughtSignals {
   const controller = new AbortController();
   const caught = (name: NodeJS.Signals) => {
     if (controller.signal.aborted) process.exit(signalExitCode(name));
     controller.abort(name);
-    say(`${name}: finishing the step and saving. Once more leaves at once.`);
+    say(`${name}: ${first}. Once more leaves at once.`);
   };
   for (const name of SIGNALS) process.on(name, caught);
   return {

@@ -103,7 +103,7 @@ const search = z.strictObject({
     .default("first")
     .describe(
       "first or second order bilevel; joint or alternating one-level on all training images; " +
-        "not given, a method's own: joint for snas, first for all others",
+        "not given, a method's own: joint for snas and one-level, second for r-darts, first for all others",
     ),
   trainImages: positive
     .nullable()
@@ -135,7 +135,7 @@ const search = z.strictObject({
     .default("last")
     .describe(
       "epoch whose cell is taken: the last, the one of best validation accuracy, or the one that an early end or the " +
-        "collapse guard goes back to (the last where neither fired); not given, a method's own: guard for r-darts",
+        "collapse guard goes back to (the last where neither fired); not given, a method's own: guard for r-darts, best-validation for random",
     ),
 });
 
@@ -179,6 +179,22 @@ const guard = z.strictObject({
     .describe(
       "products with the Hessian: exact ones on libtorch's operators, or finite differences on any kernels, which take " +
         "less memory and see the kinks of ReLU and pooling as well",
+    ),
+});
+
+const budget = z.strictObject({
+  multiplyAdds: positive
+    .nullable()
+    .default(null)
+    .describe("most multiply-adds, for one image, of the network that is derived (null: no limit)"),
+  parameters: positive
+    .nullable()
+    .default(null)
+    .describe("most parameters of it, without the auxiliary head (null: no limit)"),
+  strength: rate
+    .default(1)
+    .describe(
+      "weight in the search's loss of the share by which the expected cost is above its limit (0: it is only told)",
     ),
 });
 
@@ -230,7 +246,13 @@ export const configSchema = z.strictObject({
     .nullable()
     .default(null)
     .describe("megabytes that a run may take; one that needs more is refused (null: what is free)"),
-  threads: z.number().int().min(0).default(0).describe("threads of libtorch (0: one for each core)"),
+  threads: z.number().int().min(0).default(0).describe("threads to compute on (0: one for each core)"),
+  deterministic: z
+    .boolean()
+    .default(false)
+    .describe(
+      "the same bytes on any number of threads: libtorch's operators on one, fused cells on all (CPU only)",
+    ),
   kernels: z
     .enum(["auto", "fused", "composite"])
     .default("auto")
@@ -251,6 +273,7 @@ export const configSchema = z.strictObject({
   space: space.prefault({}),
   search: search.prefault({}),
   guard: guard.prefault({}),
+  budget: budget.prefault({}),
   train: train.prefault({}),
 });
 

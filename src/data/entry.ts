@@ -31,7 +31,8 @@ export interface DataOptions extends ImageFormat {
 
 /** What lies in the cache of one data set. */
 export interface Verification {
-  readonly state: "whole" | "absent" | "damaged";
+  /** `yours`: the cache has no part in it. */
+  readonly state: "whole" | "absent" | "damaged" | "yours";
   readonly folder: string;
   /** What is wrong, one line for each file; empty unless damaged. */
   readonly problems: readonly string[];

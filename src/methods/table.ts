@@ -8,18 +8,20 @@ import { darts } from "./darts.ts";
 import type { DerivedCells, MethodDeclaration } from "./declaration.ts";
 import { gdas } from "./gdas.ts";
 import { iDarts } from "./i-darts.ts";
+import { oneLevel } from "./one-level.ts";
 import { pDarts } from "./p-darts.ts";
 import { pcDarts } from "./pc-darts.ts";
 import { rDarts } from "./r-darts.ts";
+import { random } from "./random.ts";
 import { sdartsAdv, sdartsRs } from "./sdarts.ts";
 import { sgas } from "./sgas.ts";
 import { snas } from "./snas.ts";
+import type { SoftmaxOver } from "./softmax-option.ts";
 
 const methods = new Map<string, MethodDeclaration>(
-  [darts, iDarts, pcDarts, pDarts, gdas, snas, sgas, sdartsRs, sdartsAdv, rDarts].map((method) => [
-    method.name,
-    method as MethodDeclaration,
-  ]),
+  [darts, oneLevel, iDarts, pcDarts, pDarts, gdas, snas, sgas, sdartsRs, sdartsAdv, rDarts, random].map(
+    (method) => [method.name, method as MethodDeclaration],
+  ),
 );
 
 /** Every method, in the order of the table. */
@@ -53,6 +55,11 @@ export function derivedCells({
 }: Pick<Config["search"], "method" | "options">): DerivedCells {
   const declaration = findMethod(method);
   return declaration.derives?.(declaration.options.parse(options)) ?? { kept: 2 };
+}
+
+/** What competes in one softmax of a configuration's method: the operations of an edge, or those of a node's edges. */
+export function softmaxOver({ method, options }: Pick<Config["search"], "method" | "options">): SoftmaxOver {
+  return findMethod(method).softmax ?? (options["softmax"] as SoftmaxOver | undefined) ?? "edge";
 }
 
 /** The presets of every method: `<method>`, the published settings, `<method>-quick`, and their variants. */

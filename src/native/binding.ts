@@ -47,7 +47,7 @@ export interface Native {
   generatorState(device: string): Slot;
   setGeneratorState(device: string, slot: Slot): void;
   threads(): number;
-  setThreads(count: number): void;
+  setThreads(operators: number, kernels: number): void;
   devices(): string[];
   version(): string;
 }

@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
 import { makeFolder } from "../files.ts";
+import { isAlive } from "../processes.ts";
 import type { Libtorch } from "./locate.ts";
 
 /** The project's folder: dist/src/native/build.js lies three levels below it. */
@@ -52,7 +53,8 @@ export async function buildAddon(libtorch: Libtorch, report: (line: string) => v
   const compiler = findCompiler();
   report(`Compiling the bridge to libtorch ${libtorch.version} (${libtorch.root}) with ${compiler} …`);
   makeFolder(BUILDS);
-  const folder = mkdtempSync(join(BUILDS, "compiling-"));
+  removeAbandoned();
+  const folder = mkdtempSync(join(BUILDS, `compiling-${process.pid}-`));
   try {
     const units = sourceFiles().filter((name) => name.endsWith(".cc") && isForThisProcessor(name));
     const objects = units.map((name) => join(folder, name.replaceAll("/", "-").replace(/\.cc$/, ".o")));
@@ -80,6 +82,15 @@ export async function buildAddon(libtorch: Libtorch, report: (line: string) => v
     rmSync(folder, { recursive: true, force: true });
   }
   return target;
+}
+
+/** Removes what builds left that were killed; those of living processes are in use. */
+function removeAbandoned(): void {
+  for (const name of readdirSync(BUILDS)) {
+    const pid = /^compiling-(\d+)-/.exec(name)?.[1];
+    if (pid !== undefined && !isAlive(Number(pid)))
+      rmSync(join(BUILDS, name), { recursive: true, force: true });
+  }
 }
 
 /** Headers and translation units below native/, in a fixed order. */

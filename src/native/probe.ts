@@ -2,7 +2,8 @@
 import { native } from "./binding.ts";
 
 const torch = native();
-torch.setThreads(Math.max(1, Number(process.env.DARTS_PROBE_THREADS ?? 1)));
+const threads = Math.max(1, Number(process.env.DARTS_PROBE_THREADS ?? 1));
+torch.setThreads(threads, threads);
 const [add] = torch.resolve("aten::add", "Tensor");
 const ones = torch.create(new Float32Array([1, 1]), [2], "float32", "cpu");
 const sum = new Float32Array(torch.read(torch.call(add, ones, ones) as number));

@@ -64,6 +64,8 @@ export interface SearchEpochEvent {
   readonly seconds: number;
   readonly stepMs: number;
   readonly rssMB: number;
+  /** The most that the process has held so far; absent in logs of earlier versions. */
+  readonly peakMB?: number;
   readonly liveTensors: number;
 }
 
@@ -91,6 +93,8 @@ export interface TrainEpochEvent {
   readonly seconds: number;
   readonly stepMs: number;
   readonly rssMB: number;
+  /** The most that the process has held so far; absent in logs of earlier versions. */
+  readonly peakMB?: number;
   readonly liveTensors: number;
 }
 
@@ -158,6 +162,7 @@ export const MEASURED: readonly string[] = [
   "stepMs",
   "seconds",
   "rssMB",
+  "peakMB",
   "liveTensors",
   "host",
 ];

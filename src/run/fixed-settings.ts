@@ -4,13 +4,14 @@ import { configKeys } from "../config/keys.ts";
 import type { Config } from "../config/schema.ts";
 
 /**
- * The keys that may change: the number of threads touches at most the last bits of a sum, data and plugins may have moved (that
- * they are the same is checked), the pace of checkpoints, the limit of memory and what is computed twice change nothing, and further random cells are trained after
- * the rest, each on its own. Everything else changes the computation: another device has another random generator,
+ * The keys that may change: the number of threads touches at most the last bits of a sum, data and plugins may have
+ * moved (whether they are the same is looked at), the pace of checkpoints, the limit of memory and what is computed twice
+ * change nothing, and further random cells are trained after the rest, each on its own. Everything else changes the computation: another device has another random generator,
  * and the schedules run over all epochs, so that a longer run differs from its first epochs on.
  */
-const FREE: readonly string[] = [
+export const FREE_SETTINGS: readonly string[] = [
   "threads",
+  "plugin",
   "memoryLimit",
   "recompute",
   "checkpointSeconds",
@@ -18,10 +19,11 @@ const FREE: readonly string[] = [
   "train.randomCells",
 ];
 
-/** The settings that may not change, by dotted key: a checkpoint keeps them. */
+/** The settings that may not change, by dotted key, the method's options among them: a checkpoint keeps them. */
 export function fixedSettings(config: Config): Record<string, unknown> {
-  const fixed = configKeys().filter(({ path }) => !FREE.includes(path));
-  return Object.fromEntries(fixed.map(({ path }) => [path, valueAt(config, path)]));
+  const fixed = configKeys().filter(({ path }) => !FREE_SETTINGS.includes(path));
+  const options = Object.entries(config.search.options).map(([name, value]) => [`search.options.${name}`, value]);
+  return Object.fromEntries([...fixed.map(({ path }) => [path, valueAt(config, path)]), ...options]);
 }
 
 /** What differs between two {@link fixedSettings}, with both values: `search.epochs is 3, was 50`. */

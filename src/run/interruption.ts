@@ -7,9 +7,12 @@ export class Interruption extends Error {
   readonly run: string | undefined;
 
   constructor(run: string | undefined, reason: unknown) {
-    super(run === undefined ? "Interrupted before the run began." : `Interrupted; ${run} can be resumed.`, {
-      cause: reason,
-    });
+    super(
+      run === undefined ? "Interrupted before anything was begun." : `Interrupted; ${run} can be resumed.`,
+      {
+        cause: reason,
+      },
+    );
     this.run = run;
   }
 }

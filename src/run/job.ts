@@ -81,6 +81,8 @@ export interface TestOptions extends ExistingRunOptions {
   readonly checkpoint: "best" | "last";
   /** A safetensors file to take the weights from instead. */
   readonly weights: string | undefined;
+  /** Ends the measurement between two batches by an {@link Interruption}; nothing is written. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** A job's result: an object for `--json`, a text for people. */

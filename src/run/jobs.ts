@@ -10,11 +10,12 @@ import { checkGenotype, formatPython } from "../genotype/parse.ts";
 import { loadConfig } from "../plugin/config.ts";
 import { loadedPlugins } from "../plugin/load.ts";
 import { scope } from "../tensor/scope.ts";
-import { evaluate } from "../train/evaluate.ts";
 import { createNetwork } from "../train/training.ts";
 import { loadWeights } from "./checkpoint.ts";
 import { readEvents, type SearchEpochEvent } from "./events.ts";
+import { percent } from "./figures.ts";
 import { readGenotypeSource } from "./genotype-source.ts";
+import { Interruption } from "./interruption.ts";
 import type {
   DeriveOptions,
   JobResult,
@@ -33,9 +34,9 @@ import { cellText, type RunReport, reportText } from "./report.ts";
 import { finishedReport, resumedConfig } from "./resume.ts";
 import { openRun, readGenotype, runConfigFile, saveGenotype, saveReport } from "./run-folder.ts";
 import { type RunCommand, readRecord } from "./run-record.ts";
-import { percent, runSearch } from "./search-job.ts";
+import { runSearch } from "./search-job.ts";
 import { inNewRun, inOldRun, loadData, prepareRuntime, type Session } from "./session.ts";
-import { randomCell, reportOf, runTraining, trainRandom } from "./train-job.ts";
+import { evaluateUntilTold, randomCell, reportOf, runTraining, trainRandom } from "./train-job.ts";
 
 /** The main job: search, derive, train the found cell and random ones at equal budget, report. */
 export function runCommand(config: Config, options: NewRunOptions): Promise<JobResult> {
@@ -65,7 +66,9 @@ export async function resumeCommand(
   sources: ConfigSources,
   options: ResumeOptions,
 ): Promise<JobResult> {
-  await loadConfig({ file: runConfigFile(options.run) }); // its plugins, before its settings are checked
+  // Its plugins, wherever they lie now, before its settings are checked.
+  const { set, flags } = sources;
+  const { plugin } = await loadConfig({ file: runConfigFile(options.run), set, flags });
   const run = openRun(options.run);
   const record = readRecord(run);
   if (command !== undefined && record.command !== command) {
@@ -73,7 +76,7 @@ export async function resumeCommand(
       `${run.path} was begun by darts ${record.command}; resume it so: darts ${record.command} --resume ${run.path}`,
     );
   }
-  const config = resumedConfig(run, sources);
+  const config = { ...resumedConfig(run, sources), plugin };
   const unlock = lockRun(run.path, (line) => options.reporter.log(line));
   try {
     const report = finishedReport(run, record, config);
@@ -106,7 +109,7 @@ async function perform(session: Session): Promise<JobResult> {
 
 /** Measures a trained network of a run on the test images. */
 export async function testCommand(config: Config, options: TestOptions): Promise<JobResult> {
-  const { cell, checkpoint, reporter } = options;
+  const { cell, checkpoint, reporter, signal } = options;
   const run = openRun(options.run);
   const path = options.weights ?? join(run.files.checkpoints, `${cell}-${checkpoint}.safetensors`);
   if (options.weights === undefined && !existsSync(path)) {
@@ -118,19 +121,21 @@ export async function testCommand(config: Config, options: TestOptions): Promise
   prepareRuntime(config);
   // How many images it was trained on has no say in which it is measured on.
   const data = { ...config.data, trainImages: null };
-  const { dataset, test, summary } = await loadData({ ...config, data }, reporter);
+  const { dataset, test, summary } = await loadData({ ...config, data }, reporter, signal).catch((error) => {
+    throw signal?.aborted ? new Interruption(undefined, signal.reason) : error;
+  });
   const own = readEvents(run.files.events).find((event) => event.type === "run-start")?.data;
   if (own) requireSameImages(summary, own, options.run);
   using network = createNetwork(genotype, config, dataset);
   scope(() => network.loadStateDict(loadWeights(path)));
   // Images are normalised as they were for the training, whatever other images the data hold.
   const { mean, std } = own ?? dataset;
-  const measured = evaluate(network, test.open("darts test"), {
-    mean,
-    std,
-    batchSize: imagesAtOnce(config.train),
-    device: config.device,
-  });
+  const measured = await evaluateUntilTold(
+    network,
+    test.open("darts test"),
+    { mean, std, batchSize: imagesAtOnce(config.train), device: config.device },
+    { signal, run: undefined },
+  );
   const text =
     `${cell} (${options.weights ?? checkpoint}) on ${measured.images} test images: ` +
     `top-1 ${percent(measured.top1)}, top-5 ${percent(measured.top5)}, loss ${measured.loss.toFixed(4)}`;

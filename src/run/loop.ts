@@ -13,12 +13,13 @@ import type {
 import type { HealthEvent } from "./health.ts";
 import { Interruption, isTold } from "./interruption.ts";
 import type { Progress } from "./job.ts";
+import { peakBytes } from "./memory.ts";
 import { createPace, type Pace } from "./pace.ts";
 import type { Session } from "./session.ts";
 
 /** What the loop itself measures of a step and of an epoch. */
 type StepMeasured = "ms";
-type EpochMeasured = "seconds" | "stepMs" | "rssMB" | "liveTensors";
+type EpochMeasured = "seconds" | "stepMs" | "rssMB" | "peakMB" | "liveTensors";
 type Without<Event, Fields extends PropertyKey> = Event extends unknown ? Omit<Event, Fields> : never;
 
 /** A step as its work tells it. */
@@ -207,6 +208,7 @@ class Loop {
       seconds,
       stepMs: Math.round(this.#stepsMs / this.#work.learner.stepsPerEpoch),
       rssMB: Math.round(process.memoryUsage().rss / 2 ** 20),
+      peakMB: Math.round(peakBytes() / 2 ** 20),
       liveTensors: liveTensors(),
     });
     for (const found of health) this.#session.events.append(found);

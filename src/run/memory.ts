@@ -1,4 +1,5 @@
 // How much memory there is, and how much a process takes for its tensors.
+import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
 import type { Config } from "../config/schema.ts";
 
@@ -25,6 +26,17 @@ export function expectedPeak(residentBytes: number, tensorBytes: number): number
 /** The inverse of {@link expectedPeak}: bytes of tensors that a peak leaves room for. */
 export function tensorRoom(residentBytes: number, peak: number): number {
   return (peak - residentBytes - BESIDE_TENSORS) / HEAP_FACTOR;
+}
+
+/** The most bytes that this process has held since it began (its resident set). */
+export function peakBytes(): number {
+  try {
+    // What getrusage tells of a process begins with the size of the one that started it.
+    const status = readFileSync("/proc/self/status", "utf8");
+    return Number(/^VmHWM:\s+(\d+) kB/m.exec(status)![1]) * 1024;
+  } catch {
+    return process.resourceUsage().maxRSS * 1024;
+  }
 }
 
 /** The configured limit, or what is free and not cut off by a container's (cgroup's) limit. */

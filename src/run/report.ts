@@ -3,9 +3,10 @@ import { countsText, type DataSummary, imbalanceWarning } from "../data/class-co
 import { drawCellText } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython } from "../genotype/parse.ts";
+import { budgetText } from "../search/budget.ts";
+import { percent, textTable } from "./figures.ts";
 import { type HealthEvent, healthLine } from "./health.ts";
 import type { SearchOutcome, TrainOutcome } from "./outcomes.ts";
-import { percent } from "./search-job.ts";
 
 /** What a run came to; report.json holds it. */
 export interface RunReport {
@@ -39,6 +40,7 @@ export function reportText({ run, search, trained, data, testImages, health }: R
     sections.push(
       `search: ${search.epochs} epochs in ${duration(search.seconds)}; ` +
         `the cell is that of epoch ${epoch + 1}, ${reason} (search.select ${select})${accuracy}`,
+      ...(search.budget ? [`budget: ${search.budget.map(budgetText).join("; ")}`] : []),
     );
   }
   if (trained.length > 0) sections.push(table(trained), `Accuracies on ${testImages} test images.`);
@@ -64,13 +66,7 @@ function table(trained: readonly TrainOutcome[]): string {
     percent(best.top1),
     duration(seconds),
   ]);
-  const all = [header, ...rows];
-  const widths = header.map((_, column) => Math.max(...all.map((row) => row[column].length)));
-  return all
-    .map((row) =>
-      row.map((text, i) => (i === 0 ? text.padEnd(widths[i]) : text.padStart(widths[i]))).join("  "),
-    )
-    .join("\n");
+  return textTable([header, ...rows]);
 }
 
 /** One pair of trainings is no proof: the sentence says what was seen, with the size of chance beside it. */

@@ -3,9 +3,10 @@ import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { cpus, hostname, totalmem } from "node:os";
 import { z } from "zod";
+import type { Config } from "../config/schema.ts";
 import type { ImageDataset, ImageSet } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
-import { readJson, writeAtomic } from "../files.ts";
+import { readBytes, readJson, writeAtomic } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatJson, parseGenotype } from "../genotype/parse.ts";
 import type { RunFolder } from "./run-folder.ts";
@@ -35,6 +36,8 @@ export interface RunRecord {
   readonly genotype: Genotype | null;
   /** SHA-256 of the images and labels. */
   readonly data: string;
+  /** SHA-256 of each plugin's file, in the order of the key `plugin`. */
+  readonly plugins: readonly string[];
   /** Every start, the first one first. */
   readonly starts: readonly RunStart[];
 }
@@ -45,6 +48,7 @@ const schema = z.object({
   command: z.enum(["run", "search", "train"]),
   genotype: z.string().nullable(),
   data: z.string(),
+  plugins: z.array(z.string()).default([]),
   starts: z.array(
     z.object({
       time: z.string(),
@@ -96,6 +100,17 @@ export function thisStart(threads: number, libtorch: string): RunStart {
       threads,
     },
   };
+}
+
+/** SHA-256 of each file. */
+export function fileFingerprints(paths: readonly string[]): string[] {
+  return paths.map((path) => createHash("sha256").update(readBytes(path, "a plugin")).digest("hex"));
+}
+
+/** The plugins whose files are no longer those that the run was begun with. What they import is not looked at. */
+export function changedPlugins({ plugins }: RunRecord, { plugin }: Pick<Config, "plugin">): string[] {
+  const now = fileFingerprints(plugin);
+  return plugin.filter((_, i) => plugins[i] !== undefined && plugins[i] !== now[i]);
 }
 
 /** SHA-256 over all that a run reads of its data. */

@@ -1,12 +1,17 @@
 // The search as a job: what the loop logs of it, and the genotype that it ends with.
 
 import type { Config } from "../config/schema.ts";
+import { writeAtomic } from "../files.ts";
 import { alphaStatistics, countSkips } from "../genotype/statistics.ts";
 import { meansOf } from "../nn/totals.ts";
+import { type BudgetCheck, budgetText, checkDerived } from "../search/budget.ts";
+import { costOf } from "../search/costs.ts";
 import { Search } from "../search/search.ts";
-import { costOf } from "./costs.ts";
+import { drawAlphas } from "./alphas-drawing.ts";
 import { readEvents } from "./events.ts";
+import { percent } from "./figures.ts";
 import { CollapseGuard } from "./guard.ts";
+import type { HealthEvent } from "./health.ts";
 import { type EpochEnd, runLoop, type Work } from "./loop.ts";
 import type { SearchOutcome } from "./outcomes.ts";
 import { saveGenotype } from "./run-folder.ts";
@@ -22,16 +27,37 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
   const { selection, event } = selectEpoch(config.search.select, readEvents(run.files.events));
   const { genotype, validAccuracy } = event;
   await saveGenotype(run, genotype);
+  const alphas = drawAlphas(run);
+  if (alphas) writeAtomic(run.files.alphasDrawing, alphas.svg);
   const costs = costOf(genotype, session);
   events.append({ type: "derive", cell: "found", epoch: selection.epoch, genotype, ...costs });
-  const outcome = { genotype, selection, validAccuracy, epochs: search.epoch, seconds };
+  const budget = checkDerived(config, costs);
+  for (const check of budget)
+    if (check.derived > check.limit) events.append(overBudget(check, selection.epoch));
+  const outcome = {
+    genotype,
+    selection,
+    validAccuracy,
+    epochs: search.epoch,
+    seconds,
+    ...(budget.length > 0 && { budget }),
+  };
   events.append({ type: "search-end", outcome });
   return outcome;
 }
 
+function overBudget(check: BudgetCheck, epoch: number): HealthEvent {
+  const message =
+    `the derived network is over its budget: ${budgetText(check)}. ` +
+    "Search again with a larger budget.strength or more epochs, or raise the limit.";
+  return { type: "health", kind: "budget", phase: "search", epoch, step: null, message };
+}
+
 function searchWork({ config, past }: Session, search: Search): Work {
   const { epochs } = config.search;
-  const guard = new CollapseGuard(config.guard);
+  // Cells that are drawn, not learned, cannot collapse.
+  const learned = search.method.alphas.size > 0;
+  const guard = new CollapseGuard(learned ? config.guard : { ...config.guard, action: "off" });
   for (const event of past) if (event.type === "search-epoch") guard.observe(event);
   return {
     name: "search",
@@ -125,9 +151,4 @@ function withNulls(rows: readonly (readonly number[])[]): (number | null)[][] {
 /** Mean entropy of edges whose candidates are all as probable, in nats. */
 function evenEntropy(candidates: readonly (readonly number[])[]): number {
   return candidates.reduce((sum, { length }) => sum + Math.log(Math.max(1, length)), 0) / candidates.length;
-}
-
-/** 0.8412 → "84.12 %". */
-export function percent(share: number): string {
-  return `${(100 * share).toFixed(2)} %`;
 }

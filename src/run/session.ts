@@ -23,7 +23,15 @@ import { planText } from "./plan-text.ts";
 import { checkConfig, checkData } from "./preflight.ts";
 import { findResumePoint } from "./resume.ts";
 import { createRun, preparePlace, type RunFolder } from "./run-folder.ts";
-import { fingerprintOf, type RunCommand, type RunRecord, thisStart, writeRecord } from "./run-record.ts";
+import {
+  changedPlugins,
+  fileFingerprints,
+  fingerprintOf,
+  type RunCommand,
+  type RunRecord,
+  thisStart,
+  writeRecord,
+} from "./run-record.ts";
 
 /** The data of a configuration, its test images apart and sealed. */
 export interface SessionData {
@@ -50,10 +58,10 @@ export interface Session extends SessionData {
   readonly resumed: ResumePoint | undefined;
 }
 
-/** Sets libtorch up as the configuration says; returns the threads it uses. */
-export function prepareRuntime(config: Config): number {
-  checkDevice(config.device);
-  return setThreads(config.threads);
+/** Sets libtorch up as the configuration says; returns the threads that are used. */
+export function prepareRuntime({ device, threads, deterministic }: Config): number {
+  checkDevice(device);
+  return setThreads(threads, { deterministic });
 }
 
 /** Loads the data, fetching them on the first use, and says how many images each class has. */
@@ -87,6 +95,7 @@ export async function inNewRun<T>(
     command,
     genotype,
     data: data.fingerprint(),
+    plugins: fileFingerprints(config.plugin),
     starts: [thisStart(threads, torchVersion())],
   };
   const run = createRun({ config, root, name, label: preset, record });
@@ -117,8 +126,13 @@ export async function inOldRun<T>(
         "Restore the data, or start a new run.",
     );
   }
+  for (const path of changedPlugins(old, config)) {
+    reporter.log(
+      `The plugin ${path} is not what it was when ${run.path} was begun: what follows may differ from a run without a break.`,
+    );
+  }
   const before = old.starts.at(-1)?.host.threads;
-  if (before !== undefined && before !== threads) {
+  if (before !== undefined && before !== threads && !config.deterministic) {
     reporter.log(
       `It ran on ${before} threads and goes on on ${threads}: the last bits of its numbers may differ.`,
     );

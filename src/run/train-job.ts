@@ -1,23 +1,25 @@
 // Training of one cell as a job: what the loop logs of it, and at the very end the only look at the test images.
 import { join } from "node:path";
 import { imagesAtOnce } from "../data/batch-tensors.ts";
+import type { View } from "../data/splits.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { randomGenotype } from "../genotype/random.ts";
 import { derivedCells } from "../methods/table.ts";
 import { meansOf } from "../nn/totals.ts";
 import { part } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
+import { costOf } from "../search/costs.ts";
+import type { Network } from "../space/network.ts";
 import { spaceCandidates } from "../space/spaces.ts";
 import { scope } from "../tensor/scope.ts";
-import { type Evaluation, evaluation } from "../train/evaluate.ts";
+import { type Evaluation, type EvaluationOptions, evaluation } from "../train/evaluate.ts";
 import { Training } from "../train/training.ts";
 import { loadCheckpoint, saveWeights } from "./checkpoint.ts";
-import { costOf } from "./costs.ts";
+import { percent } from "./figures.ts";
 import { Interruption, isTold } from "./interruption.ts";
 import { type EpochEnd, type LoopOutcome, runLoop, type Work } from "./loop.ts";
 import type { TrainOutcome } from "./outcomes.ts";
 import { saveGenotype } from "./run-folder.ts";
-import { percent } from "./search-job.ts";
 import type { Session } from "./session.ts";
 
 /** What is trained: a cell, and the name of its files and events. */
@@ -104,20 +106,28 @@ async function measure(
   const { mean, std } = dataset;
   const view = test.open(reportOf(cell));
   const options = { mean, std, batchSize: imagesAtOnce(config.train), device: config.device };
-  const once = async (): Promise<Evaluation> => {
-    const batches = evaluation(training.network, view, options);
-    for (;;) {
-      const { done, value } = batches.next();
-      if (done) return value;
-      if (!(await isTold(signal))) continue;
-      batches.return(undefined as never);
-      throw new Interruption(run.path, signal?.reason);
-    }
-  };
+  const once = () => evaluateUntilTold(training.network, view, options, { signal, run: run.path });
   const last = await once();
   if (bestEpoch === config.train.epochs - 1) return { last, best: last };
   scope(() => training.network.loadStateDict(part(loadCheckpoint(bestPath).tensors, "weights/")));
   return { last, best: await once() };
+}
+
+/** Measures `network` on `view`, unless the signal ends it between two batches by an {@link Interruption} of `run`. */
+export async function evaluateUntilTold(
+  network: Network,
+  view: View,
+  options: EvaluationOptions,
+  { signal, run }: { readonly signal: AbortSignal | undefined; readonly run: string | undefined },
+): Promise<Evaluation> {
+  const batches = evaluation(network, view, options);
+  for (;;) {
+    const { done, value } = batches.next();
+    if (done) return value;
+    if (!(await isTold(signal))) continue;
+    batches.return(undefined as never);
+    throw new Interruption(run, signal?.reason);
+  }
 }
 
 /** What the report calls the one who looked at the test images. */

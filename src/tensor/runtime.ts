@@ -4,10 +4,15 @@ import { UserError } from "../errors.ts";
 import { native } from "../native/binding.ts";
 import { fromBytes, Tensor } from "./tensor.ts";
 
-/** Sets the threads that libtorch computes on; 0 stands for one for each core. Returns how many it uses. */
-export function setThreads(count: number): number {
-  native().setThreads(count === 0 ? availableParallelism() : count);
-  return native().threads();
+/**
+ * Sets the threads to compute on; 0 stands for one for each core. Returns how many are used. With `deterministic`,
+ * libtorch's operators, whose last bits depend on their number, keep to one: the fused cells use all, and the bytes of
+ * every result are the same for any `count`.
+ */
+export function setThreads(count: number, { deterministic = false } = {}): number {
+  const threads = count === 0 ? availableParallelism() : count;
+  native().setThreads(deterministic ? 1 : threads, threads);
+  return deterministic ? threads : native().threads();
 }
 
 /** The devices that this libtorch can compute on: "cpu", "cuda:0", … */

@@ -146,10 +146,19 @@ test("killed or interrupted while data are fetched, nothing is begun and the sam
   assert.equal(code, 130, stderr);
   assert.match(
     stderr,
-    /before the run began\. Start it with:\n {2}node \S+ run --preset quick --data-name mnist --name 'it'\\''s'\n$/,
+    /before anything was begun\. Start it with:\n {2}node \S+ run --preset quick --data-name mnist --name 'it'\\''s'\n$/,
   );
   assert.deepEqual(left(), []);
   assert.deepEqual(readdirSync(join(folder, "runs")), []);
+
+  const third = start(folder, ["data", "get", "mnist"], env);
+  await once(server, "asked");
+  third.child.kill("SIGINT");
+  const fetching = await third.ended;
+  assert.deepEqual({ code: fetching.code, stdout: fetching.stdout }, { code: 130, stdout: "" });
+  assert.match(fetching.stderr, /^SIGINT: stopping\. Once more leaves at once\.$/m);
+  assert.match(fetching.stderr, /Start it with:\n {2}node \S+ data get mnist\n$/);
+  assert.deepEqual(left(), []);
 });
 
 test("a run in use by a live process is refused, and so is a second run into its folder", async () => {

@@ -126,6 +126,7 @@ test("the log tells every step and epoch, with alphas, entropy, skips, genotype,
       assert.equal(event.skipCount[cell], skips);
     }
     assert.ok(event.seconds > 0 && event.stepMs > 0 && event.rssMB > 0 && event.liveTensors > 0);
+    assert.ok(event.peakMB! >= event.rssMB);
     assert.ok(Number.isFinite(event.validLoss) && Number.isFinite(event.trainLoss));
   }
   const drops = events.flatMap((event) =>

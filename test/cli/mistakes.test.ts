@@ -5,6 +5,7 @@ import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { storeDataset } from "../../src/data/stored.ts";
+import { test as measure } from "../../src/library/jobs.ts";
 import { readEvents } from "../../src/run/events.ts";
 import { damages } from "../support/damage.ts";
 import { toyDataset } from "../support/toy-problem.ts";
@@ -31,18 +32,23 @@ function assertMistake({ code, stdout, stderr }: Result, message: RegExp): void 
   assert.deepEqual({ code, stdout }, { code: 2, stdout: "" });
 }
 
-test("damaged weights are refused by name with a remedy, and a whole copy still reads", () => {
+test("damaged weights are refused by name with a remedy, and a whole copy still reads", async () => {
   const good = readFileSync(inFolder(RUN, "found.safetensors"));
   for (const { name, bytes } of damages(good)) {
     // Plain weights carry no checksum: a changed number among them is a number.
     if (name.startsWith("changed by one bit")) continue;
-    const file = `${name.replaceAll(" ", "-")}.safetensors`;
-    writeFileSync(inFolder(file), bytes);
-    assertMistake(
-      darts(["test", RUN, "--weights", file]),
-      new RegExp(`^darts: ${file}: .*\\. Copy the file again`, "m"),
-    );
+    const file = inFolder(`${name.replaceAll(" ", "-")}.safetensors`);
+    writeFileSync(file, bytes);
+    // By the function behind the command: a process for each would only take longer.
+    await assert.rejects(measure(inFolder(RUN), { weights: file, dataPath: inFolder("images") }), {
+      name: "UserError",
+      message: new RegExp(`^${file}: .*\\. Copy the file again`),
+    });
   }
+  assertMistake(
+    darts(["test", RUN, "--weights", "cut-by-one-byte.safetensors"]),
+    /^darts: cut-by-one-byte\.safetensors: .*\. Copy the file again/m,
+  );
   writeFileSync(inFolder("copy.safetensors"), good);
   assert.equal(darts(["test", RUN, "--weights", "copy.safetensors"]).code, 0);
 });
@@ -66,14 +72,18 @@ test("weights of another network are refused with the names that differ", () => 
   );
 });
 
-test("a damaged checkpoint of the run itself is refused by name", () => {
+test("a damaged checkpoint of the run itself is refused by name", async () => {
   cpSync(inFolder(RUN), inFolder("runs", "damaged"), { recursive: true });
   const path = join("runs", "damaged", "checkpoints", "found-last.safetensors");
   const good = readFileSync(inFolder(path));
   for (const { bytes } of damages(good)) {
     writeFileSync(inFolder(path), bytes);
-    assertMistake(darts(["test", join("runs", "damaged")]), /found-last\.safetensors/);
+    await assert.rejects(measure(inFolder("runs", "damaged"), { dataPath: inFolder("images") }), {
+      name: "UserError",
+      message: /found-last\.safetensors/,
+    });
   }
+  assertMistake(darts(["test", join("runs", "damaged")]), /found-last\.safetensors/);
 });
 
 const FILES: readonly (readonly [what: string, args: readonly string[], message: RegExp])[] = [

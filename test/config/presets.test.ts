@@ -13,6 +13,7 @@ const OURS = [
   "plugin",
   "checkpointSeconds",
   "threads",
+  "deterministic",
   "kernels",
   "recompute",
   "data.path",
@@ -29,6 +30,9 @@ const OURS = [
   "guard.eigenvalueGrowth",
   "guard.eigenvalueEvery",
   "guard.hessian",
+  "budget.multiplyAdds",
+  "budget.parameters",
+  "budget.strength",
 ];
 
 test("paper and code give a value and its source for every key that publications have", () => {

@@ -1,6 +1,6 @@
 // Plugins by the real command: the three examples, each mistake a plugin can hold, and runs that find their plugins again.
 import assert from "node:assert/strict";
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -179,6 +179,56 @@ test("a plugin that is not there is an error, also where a run names it", () => 
   assert.match(derive.stderr, /There is no plugin .*mine\.ts/);
   assert.equal(derive.code, 2);
   assert.equal(darts(["derive", "runs/moved", "--plugin", "away/mine.ts", ...data]).code, 0);
+});
+
+test("a run goes on with a plugin that moved, and says so when its text is another", () => {
+  const path = plugin(
+    "kept.ts",
+    operation('name: "kept", create: (_c, stride) => new MaxPool2d(3, { stride, padding: 1 })'),
+  );
+  const own = SETTINGS.replace("bottleneck_3x3", "skip_connect, kept").replace("method: sharpened, ", "");
+  writeFileSync(join(folder, "kept.yaml"), own);
+  const flags = ["--plugin", path, "--plugin", PLUGINS[1]!];
+  const run = darts(["search", "--config", "kept.yaml", ...flags, "--name", "kept"]);
+  assert.equal(run.code, 0, run.stderr);
+  rmSync(join(folder, "runs/kept/report.json"));
+  const log = join(folder, "runs/kept/events.jsonl");
+  const lines = readFileSync(log, "utf8").trimEnd().split("\n");
+  writeFileSync(log, `${lines.slice(0, -2).join("\n")}\n`); // as if killed before its end
+  mkdirSync(join(folder, "elsewhere"));
+  renameSync(path, join(folder, "elsewhere/kept.ts"));
+  const resume = [
+    "search",
+    "--resume",
+    "runs/kept",
+    "--plugin",
+    "elsewhere/kept.ts",
+    "--plugin",
+    PLUGINS[1]!,
+  ];
+  const same = darts(resume);
+  assert.equal(same.code, 0, same.stderr);
+  assert.doesNotMatch(same.stderr, /is not what it was/);
+  writeFileSync(log, `${lines.slice(0, -2).join("\n")}\n`);
+  writeFileSync(
+    join(folder, "elsewhere/kept.ts"),
+    `${readFileSync(join(folder, "elsewhere/kept.ts"), "utf8")}// changed\n`,
+  );
+  const changed = darts(resume);
+  assert.equal(changed.code, 0, changed.stderr);
+  assert.match(
+    changed.stderr,
+    /The plugin .*elsewhere\/kept\.ts is not what it was when runs\/kept was begun/,
+  );
+  assert.doesNotMatch(changed.stderr, /own-dataset\.ts is not what it was/);
+});
+
+test("darts data knows the data sets of plugins", () => {
+  const flags = ["--plugin", PLUGINS[1]!];
+  assert.match(darts(["data", ...flags]).stdout, /^shapes +yours/m);
+  const get = darts(["data", "get", "shapes", ...flags]);
+  assert.deepEqual([get.code, get.stdout], [0, "shapes: yours, not in the cache\n"]);
+  assert.equal(darts(["data", "verify", "shapes", ...flags]).code, 0);
 });
 
 const BAD_OPERATIONS: Record<string, [create: string, message: RegExp]> = {

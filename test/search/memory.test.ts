@@ -1,21 +1,18 @@
 // A thousand steps keep the memory of the process flat: nothing is left to the garbage collector's mercy.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { randomGenotype } from "../../src/genotype/random.ts";
 import { createGenerator } from "../../src/random/generator.ts";
 import { Search } from "../../src/search/search.ts";
 import { liveTensors } from "../../src/tensor/runtime.ts";
 import { Training } from "../../src/train/training.ts";
+import { heldMB } from "../support/held-memory.ts";
 import { counted } from "../support/leak-free.ts";
 import { toyConfig, toyDataset } from "../support/toy-problem.ts";
 
 /** Growth after the first fifth that is not the step's: V8's heap settles, malloc keeps a few pages. */
 const SLACK_MB = 12;
 
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
 const dataset = toyDataset({ size: 16 });
 // One edge less would be no search; more of them would only take longer.
 const settings = {
@@ -68,14 +65,4 @@ function assertFlat(steps: number, step: () => void): void {
   assert.equal(liveTensors(), alive, "live tensors");
   const growth = heldMB() - megabytes;
   assert.ok(growth < SLACK_MB, `the process grew by ${growth.toFixed(1)} MB, allowed are ${SLACK_MB}`);
-}
-
-/**
- * The process' memory, and of V8's heap only what is in use: V8 doubles its young generation at a time of its own, which
- * is 16 MB at once.
- */
-function heldMB(): number {
-  collectGarbage();
-  const { rss, heapTotal, heapUsed } = process.memoryUsage();
-  return (rss - heapTotal + heapUsed) / 2 ** 20;
 }

@@ -46,6 +46,19 @@ test(
 );
 
 for (const [name, make] of Object.entries(WORKS)) {
+  test(
+    `${name}, deterministic: two steps on 1, 2 and 3 threads leave the same bytes`,
+    counted(() => {
+      const [one, ...more] = [1, 2, 3].map((threads) => {
+        assert.equal(setThreads(threads, { deterministic: true }), threads);
+        using work = make();
+        work.runStep();
+        work.runStep();
+        return fingerprint(work);
+      });
+      for (const bytes of more) assert.deepEqual(bytes, one);
+    }),
+  );
   for (const threads of [1, 2]) {
     test(
       `${name}: two steps on ${threads} thread(s), twice, leave the same bytes`,

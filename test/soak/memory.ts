@@ -12,12 +12,13 @@ import { watchHealth } from "../../src/run/health.ts";
 import { Search } from "../../src/search/search.ts";
 import { liveTensors } from "../../src/tensor/runtime.ts";
 import { Training } from "../../src/train/training.ts";
+import { heldMB } from "../support/held-memory.ts";
 import { counted } from "../support/leak-free.ts";
 import { toyConfig, toyDataset } from "../support/toy-problem.ts";
 
 const STEPS = Number(process.env["SOAK_STEPS"] ?? 10_000);
-/** Growth after the first fifth that is not the step's: V8's heap settles, malloc keeps a few pages. */
-const SLACK_MB = 16;
+/** Growth after the first fifth that is not the step's: malloc keeps a few pages. */
+const SLACK_MB = 12;
 
 const folder = mkdtempSync(join(tmpdir(), "darts-soak-"));
 after(() => rmSync(folder, { recursive: true }));
@@ -73,17 +74,13 @@ function assertFlat(name: string, step: (log: EventLog) => void): void {
   let [alive, megabytes] = [0, 0];
   for (let i = 1; i <= STEPS; i++) {
     step(log);
-    if (i === Math.floor(STEPS / 5)) [alive, megabytes] = [liveTensors(), rssMB()];
+    if (i === Math.floor(STEPS / 5)) [alive, megabytes] = [liveTensors(), heldMB()];
   }
   log.close();
   assert.equal(liveTensors(), alive, "live tensors");
-  const growth = rssMB() - megabytes;
+  const growth = heldMB() - megabytes;
   assert.ok(growth < SLACK_MB, `the process grew by ${growth.toFixed(1)} MB, allowed are ${SLACK_MB}`);
   console.log(
     `# ${name}: ${megabytes.toFixed(0)} MB after a fifth of the steps, ${growth.toFixed(1)} MB more at the end`,
   );
-}
-
-function rssMB(): number {
-  return process.memoryUsage().rss / 2 ** 20;
 }

@@ -1,8 +1,8 @@
 // `darts data`: lists, fetches and verifies the data sets in the cache.
 import type { DatasetEntry } from "../../data/entry.ts";
 import { UserError } from "../../errors.ts";
-import type { Reporter } from "../../run/job.ts";
-import type { Command, Outcome } from "../command.ts";
+import { Interruption } from "../../run/interruption.ts";
+import type { Command, CommandInput, Outcome } from "../command.ts";
 
 const ACTIONS = ["list", "get", "verify"] as const;
 
@@ -19,16 +19,28 @@ export const data: Command = {
       usage: "--cache <folder>",
       description: "cache folder (default: $DARTS_CACHE, or darts in the user's cache)",
     },
+    {
+      usage: "--plugin <file>",
+      description: "TypeScript file that adds data sets; repeatable",
+      parse: (file, before) => [...((before as readonly string[] | undefined) ?? []), file],
+    },
   ],
+  interruptible: true,
+  whenInterrupted: "stopping",
   examples: [
     ["darts data get cifar10", "download, check and keep it"],
     ["darts data verify", "compare every checksum in the cache"],
   ],
-  async action({ args: [action = "list", name], options, reporter }) {
+  async action({ args: [action = "list", name], options, reporter, signal }) {
     if (!ACTIONS.some((known) => known === action)) await refuse(`action ${action}`, action, ACTIONS);
+    const { plugin } = options as { plugin?: readonly string[] };
+    if (plugin) {
+      const { loadPlugins } = await import("../../plugin/load.ts");
+      await loadPlugins(plugin);
+    }
     const { cacheFolder } = await import("../../data/cache.ts");
     const cache = (options["cache"] as string | undefined) ?? cacheFolder();
-    if (action === "get") return get(name, cache, reporter);
+    if (action === "get") return get(name, cache, { reporter, signal });
     return action === "verify" ? verify(name, cache) : list(cache);
   },
 };
@@ -50,15 +62,23 @@ async function list(cache: string): Promise<Outcome> {
   return { json: { cache, datasets: rows }, text: [...lines, "", `cache: ${cache}`].join("\n") };
 }
 
-async function get(name: string | undefined, cache: string, reporter: Reporter): Promise<Outcome> {
+async function get(
+  name: string | undefined,
+  cache: string,
+  { reporter, signal }: Pick<CommandInput, "reporter" | "signal">,
+): Promise<Outcome> {
   const entry = await find(name);
   const { AS_THEY_ARE } = await import("../../data/entry.ts");
-  await entry.get({ path: null, ...AS_THEY_ARE, cache, report: reporter.log });
+  try {
+    await entry.get({ path: null, ...AS_THEY_ARE, cache, report: reporter.log, signal });
+  } catch (error) {
+    throw signal?.aborted ? new Interruption(undefined, signal.reason) : error;
+  }
   const { state, folder, problems } = await entry.verify({ cache });
   return {
     json: { name: entry.name, state, folder, problems },
-    text: [`${entry.name}: ${state}, in ${folder}`, ...problems].join("\n"),
-    exitCode: state === "whole" ? 0 : 1,
+    text: [`${entry.name}: ${placed(state, folder)}`, ...problems].join("\n"),
+    exitCode: state === "whole" || state === "yours" ? 0 : 1,
   };
 }
 
@@ -68,13 +88,18 @@ async function verify(name: string | undefined, cache: string): Promise<Outcome>
     chosen.map(async (entry) => ({ name: entry.name, ...(await entry.verify({ cache })) })),
   );
   const lines = rows.flatMap(({ name: label, state, folder, problems }) => [
-    `${label}: ${state}, ${folder}`,
+    `${label}: ${placed(state, folder)}`,
     ...problems.map((problem) => `  ${problem}`),
     ...(state === "damaged" ? [`  Make it whole again with: darts data get ${label}`] : []),
   ]);
   // Absent is what was asked about only when it was named.
   const bad = rows.some(({ state }) => state === "damaged" || (state === "absent" && name !== undefined));
   return { json: { cache, datasets: rows }, text: lines.join("\n"), exitCode: bad ? 1 : 0 };
+}
+
+/** A state and the folder of the cache that it is of; what is the user's own lies in none. */
+function placed(state: string, folder: string): string {
+  return folder === "" ? `${state}, not in the cache` : `${state}, in ${folder}`;
 }
 
 async function entries(): Promise<DatasetEntry[]> {

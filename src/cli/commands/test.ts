@@ -24,8 +24,10 @@ export const test: Command = {
   ],
   // The rest of the configuration is the run's own: changing it would measure another network.
   configKeys: ["plugin", "device", "threads", "data.path", "data.testImages", ...IMAGE_KEYS],
+  interruptible: true,
+  whenInterrupted: "stopping",
   examples: [["darts test runs/first --checkpoint best", "top-1 and top-5 of its best state"]],
-  async action({ args, options, sources, reporter }) {
+  async action({ args, options, sources, reporter, signal }) {
     const [{ loadConfig }, { runConfigFile }] = await Promise.all([
       import("../../plugin/config.ts"),
       import("../../run/run-folder.ts"),
@@ -38,6 +40,6 @@ export const test: Command = {
       checkpoint: "best" | "last";
       weights?: string;
     };
-    return testCommand(config, { run: path, cell, checkpoint, weights, reporter });
+    return testCommand(config, { run: path, cell, checkpoint, weights, reporter, signal });
   },
 };

@@ -1,0 +1,80 @@
+// Which settings make two runs the same experiment but for chance, and which make two trainings comparable.
+import { valueAt } from "../config/format.ts";
+import { configKeys, optionKeys } from "../config/keys.ts";
+import { derivedCells } from "../methods/table.ts";
+import { FREE_SETTINGS } from "../run/fixed-settings.ts";
+import type { ComparedRun } from "./run-row.ts";
+
+/** Settings by dotted key. */
+export type Settings = Readonly<Record<string, unknown>>;
+
+/** A setting in which groups differ. */
+export interface SettingDifference {
+  readonly key: string;
+  /** Whether trainings differ by it: then their accuracies do not compare. */
+  readonly training: boolean;
+  /** The values, each with the groups that have it; an option is compared among the methods that have it. */
+  readonly values: readonly { readonly value: unknown; readonly groups: readonly string[] }[];
+}
+
+/** What repeats and what a search alone reads of the data. */
+const NOT_TRAINING = ["data.weightsShare", ...FREE_SETTINGS];
+
+/** All that a run's outcome depends on, but for the seed and what may change on resuming. */
+export function settingsOf({ config, searches, data, row }: ComparedRun): Settings {
+  const { method } = config.search;
+  const paths = [...configKeys(), ...(searches ? optionKeys(method) : [])].map(({ path }) => path);
+  const mattering = paths.filter((path) => {
+    const read = searches || !/^(search|guard)\.|^data\.weightsShare$/.test(path);
+    return path !== "seed" && read && !FREE_SETTINGS.includes(path);
+  });
+  return {
+    ...Object.fromEntries(mattering.map((path) => [path, valueAt(config, path)])),
+    images: data,
+    // What a run is given to train is a setting of it.
+    ...(!searches && { cell: row.genotype }),
+  };
+}
+
+/** What a training from scratch depends on beside its cell and the seed. */
+export function trainingOf({ config, data }: Pick<ComparedRun, "config" | "data">): Settings {
+  const paths = configKeys()
+    .map(({ path }) => path)
+    .filter((path) => isTraining(path));
+  return { ...Object.fromEntries(paths.map((path) => [path, valueAt(config, path)])), images: data };
+}
+
+/** What random cells are drawn from and how. The order of the operations has no part in it, and `none` is never drawn. */
+export function drawnFrom({ config }: Pick<ComparedRun, "config">): Settings {
+  const { name, nodes, primitives } = config.space;
+  const { kept, fixed = null } = derivedCells(config.search);
+  return {
+    "space.name": name,
+    "space.nodes": nodes,
+    "space.primitives": primitives.filter((primitive) => primitive !== "none").toSorted(),
+    "edges kept for a node": kept,
+    "fixed reduction cell": fixed,
+  };
+}
+
+/** The keys in which groups differ, but for the method itself, with their values in the order of the groups. */
+export function differencesAmong(groups: ReadonlyMap<string, Settings>): SettingDifference[] {
+  const keys = new Set([...groups.values()].flatMap((settings) => Object.keys(settings)));
+  keys.delete("search.method");
+  return [...keys].flatMap((key) => {
+    const byValue = new Map<string, { value: unknown; groups: string[] }>();
+    for (const [group, settings] of groups) {
+      if (!Object.hasOwn(settings, key)) continue;
+      const value = settings[key];
+      const text = JSON.stringify(value);
+      const one = byValue.get(text) ?? { value, groups: [] };
+      one.groups.push(group);
+      byValue.set(text, one);
+    }
+    return byValue.size === 1 ? [] : [{ key, training: isTraining(key), values: [...byValue.values()] }];
+  });
+}
+
+function isTraining(key: string): boolean {
+  return key === "images" || (/^(data|train)\./.test(key) && !NOT_TRAINING.includes(key));
+}
