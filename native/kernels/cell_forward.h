@@ -220,12 +220,10 @@ inline void forwardSecond(Cell& cell, const Outgoing& out) {
       });
     }
   });
-  Unfinished list[kMaxEdges * kSeparables];
-  int count = 0;
-  for (int i = 0; i < out.count; i++) {
-    const Edge& edge = cell.edges[out.list[i]];
-    for (int u = kSep3Second; u < kUnits; u++)
-      if (edge.convolution[u].on) list[count++] = {edge.plan->norm[u], normSlot(i, u), &edge.convolution[u]};
+  Unfinished list[kSeparables * kMaxEdges];
+  for (int k = 0; k < count; k++) {
+    const Unit& unit = units[k];
+    list[k] = {unit.edge->plan->norm[unit.norm], normSlot(unit.index, unit.norm), &unit.convolution()};
   }
   finishNorms(cell, cell.partials, list, count);
 }
