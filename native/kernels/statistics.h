@@ -16,8 +16,8 @@ DARTS_INLINE Scaled scaledBy(const BatchNorm& norm, int block) { return {load(no
 // Sums of each image, [images][slots][lanes], and over the images, [slots][lanes].
 struct Partials {
   Fold fold;
-  Size size;     // of the images that are summed
-  int slots;
+  Size size{};   // of the images that are summed
+  int slots = 0;
   float* values = nullptr;
   double* totals = nullptr;
 
