@@ -29,9 +29,9 @@ export {
   type SupernetShape,
 } from "./genotype/counts.ts";
 export { DISCRETIZATION_RULES, deriveGenotype } from "./genotype/discretize.ts";
-export { drawCellSvg, drawCellText } from "./genotype/draw.ts";
+export { cellsOf, type DrawnCell, drawCellSvg, drawCellText } from "./genotype/draw.ts";
 export type { Edge, Genotype } from "./genotype/genotype.ts";
-export { formatJson, formatPython, parseGenotype } from "./genotype/parse.ts";
+export { formatGenotype, formatJson, formatPython, parseGenotype } from "./genotype/parse.ts";
 export { findGenotype, PUBLISHED_GENOTYPES } from "./genotype/published.ts";
 export { randomGenotype } from "./genotype/random.ts";
 export { type Comparison, compareRuns } from "./library/compare-runs.ts";
@@ -81,7 +81,7 @@ export { Interruption } from "./run/interruption.ts";
 export type { Progress, Reporter } from "./run/job.ts";
 export type { SearchOutcome, TrainOutcome } from "./run/outcomes.ts";
 export { type RunReport, reportText } from "./run/report.ts";
-export { createAlphas, named, rowsOf, softmaxMixture } from "./search/alphas.ts";
+export { createAlphas, deriveIn, mixtureOf, named, rowsOf, softmaxMixture } from "./search/alphas.ts";
 export { firstOrderStep, jointStep, secondOrderStep, weightStep } from "./search/bilevel.ts";
 export { concreteLogDensity, concreteSample, gumbelNoise, straightThrough } from "./search/concrete.ts";
 export { createDarts, dartsStep } from "./search/darts.ts";
@@ -101,6 +101,7 @@ export { toyTrajectory } from "./search/toy.ts";
 export { type BilevelProblem, unrolledGradient, type VirtualStep } from "./search/unrolled.ts";
 export { type EdgeContext, EdgeModule, MixedOp } from "./space/mixed-op.ts";
 export { Network, type NetworkOptions } from "./space/network.ts";
+export type { EdgePlace, SearchSpace, SpaceDeclaration } from "./space/declare-space.ts";
 export { FactorizedReduce, OPERATIONS, type OperationBuilder, ReLUConvBN } from "./space/operations.ts";
 export { DARTS_PRIMITIVES, type EdgeShape, PRIMITIVES, type Primitive } from "./space/primitives.ts";
 export { type CellMixture, type Mixture, Supernet, type SupernetOptions } from "./space/supernet.ts";

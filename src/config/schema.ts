@@ -2,7 +2,7 @@
 // Command-line flags are derived from these keys (`search.batchSize` → `--search-batch-size`).
 import { z } from "zod";
 import { DARTS_PRIMITIVES, isPrimitive } from "../space/primitives.ts";
-import { SPACE_NAMES } from "../space/spaces.ts";
+import { isSpace } from "../space/spaces.ts";
 
 const positive = z.number().int().min(1);
 const rate = z.number().min(0);
@@ -81,9 +81,13 @@ const data = z.strictObject({
 
 const space = z.strictObject({
   name: z
-    .enum(SPACE_NAMES)
+    .string()
+    .refine(isSpace)
+    .meta({ words: "spaces" })
     .default("darts")
-    .describe("search space: that of darts, or RobustDARTS' s1 to s4, which bring their candidates"),
+    .describe(
+      "search space: that of darts; RobustDARTS' s1 to s4 and nas-bench-201, which bring their candidates; a plugin's",
+    ),
   nodes: positive.default(4).describe("intermediate nodes of a cell"),
   primitives: z
     .array(z.string().refine(isPrimitive).meta({ words: "primitives" }))
@@ -224,7 +228,7 @@ export const configSchema = z.strictObject({
   plugin: z
     .array(z.string())
     .default([])
-    .describe("TypeScript files that add operations, data sets or search methods; the flag is repeatable"),
+    .describe("TypeScript files that add operations, data sets, search spaces or methods; the flag is repeatable"),
   device: z.string().default("cpu").describe("device that libtorch computes on: cpu, cuda:0, …"),
   memoryLimit: positive
     .nullable()

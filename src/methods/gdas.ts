@@ -27,6 +27,10 @@ export const gdas = {
     code: "github.com/D-X-Y/AutoDL-Projects",
   },
   options,
+  refusesSpace: ({ skeleton }, { fixedReduction }) =>
+    fixedReduction && (skeleton.inputs !== 2 || skeleton.reduction !== "cell")
+      ? "search.options.fixedReduction fixes a reduction cell of two inputs, which it does not have; set it to false"
+      : undefined,
   orders: ["first", "alternating"],
   derives: ({ fixedReduction }) => (fixedReduction ? { kept: 2, fixed: FIXED_REDUCTION } : { kept: 2 }),
   refusals: {

@@ -3,8 +3,8 @@
 import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { trainingSplit } from "../data/splits.ts";
+import { genotypeIn } from "../genotype/discretize.ts";
 import {
-  allNodes,
   type CellEdges,
   cellOf,
   type Edge,
@@ -15,7 +15,8 @@ import {
 import { derivedCells } from "../methods/table.ts";
 import { splitsFor } from "../search/splits.ts";
 import { BY_MEMORY } from "../space/primitives.ts";
-import { spaceCandidates } from "../space/spaces.ts";
+import { kindsOf } from "../space/declare-space.ts";
+import { findSpace, openCandidates } from "../space/spaces.ts";
 import { costOf } from "./costs.ts";
 import { expectedPeak, type MemoryLimit, memoryLimit } from "./memory.ts";
 import { probeSearch, probeTraining } from "./probe.ts";
@@ -157,17 +158,20 @@ function peakOf({ device }: Config, resident: number, rehearsal: Rehearsal, load
 
 /** Cells of nothing but the largest operations that each edge has: none that the search finds take more. */
 export function largestGenotype({ space, search }: Pick<Config, "space" | "search">): Genotype {
-  const { kept, fixed } = derivedCells(search);
-  const candidates = spaceCandidates(space.name, space.primitives);
+  const { kept, fixed } = derivedCells({ space, search });
+  const candidates = openCandidates(space);
+  const declared = findSpace(space.name);
+  const { inputs } = declared.skeleton;
   const known = BY_MEMORY.filter((name) => space.primitives.includes(name));
   const ops = known.length > 0 ? known : ["skip_connect"];
   const largest = (cell: "normal" | "reduce"): CellEdges => {
     const has = (edge: number, op: string) =>
-      candidates?.[cell][edge]?.includes(space.primitives.indexOf(op)) ?? true;
+      candidates[cell][edge]!.includes(space.primitives.indexOf(op));
     const byNode = Array.from({ length: space.nodes }, (_, node) => {
-      const states = [0, 1, ...allNodes(node)];
-      const open = states.map((from) => ops.filter((op) => has(edgeOffset(node) + from, op)));
-      if (kept === "every") return states.map((from): Edge => [open[from]![0]!, from]);
+      const states = Array.from({ length: inputs + node }, (_, state) => state);
+      const open = states.map((from) => ops.filter((op) => has(edgeOffset(node, inputs) + from, op)));
+      if (kept === "every")
+        return states.flatMap((from): Edge[] => (open[from]!.length > 0 ? [[open[from]![0]!, from]] : []));
       const pairs = ops.flatMap((op) =>
         states.filter((from) => open[from]!.includes(op)).map((from): Edge => [op, from]),
       );
@@ -175,12 +179,6 @@ export function largestGenotype({ space, search }: Pick<Config, "space" | "searc
     });
     return cellOf(byNode);
   };
-  const concat = allNodes(space.nodes);
-  return {
-    normal: largest("normal"),
-    normalConcat: concat,
-    reduce: largest("reduce"),
-    reduceConcat: concat,
-    ...fixed,
-  };
+  const reduce = kindsOf(declared).includes("reduce") ? largest("reduce") : [];
+  return { ...genotypeIn(declared, space.nodes, { normal: largest("normal"), reduce }), ...fixed };
 }

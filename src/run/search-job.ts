@@ -1,7 +1,7 @@
 // The search as a job: what the loop logs of it, and the genotype that it ends with.
 
 import type { Config } from "../config/schema.ts";
-import { alphaStatistics, countSkips } from "../genotype/statistics.ts";
+import { countSkips, meanEntropy } from "../genotype/statistics.ts";
 import { meansOf } from "../nn/totals.ts";
 import { Search } from "../search/search.ts";
 import { costOf } from "./costs.ts";
@@ -61,7 +61,7 @@ function searchWork({ config, past }: Session, search: Search): Work {
 
 function* endEpoch(
   search: Search,
-  { space: { primitives }, search: { epochs }, guard: settings }: Config,
+  { search: { epochs }, guard: settings }: Config,
   guard: CollapseGuard,
 ): Generator<void, EpochEnd> {
   const validation = yield* search.validation();
@@ -89,8 +89,8 @@ function* endEpoch(
     ...(methodFigures && { figures: methodFigures }),
     ...(eigenvalue !== undefined && { eigenvalue }),
     entropy: {
-      normal: alphaStatistics(alphas.normal, primitives).entropy,
-      reduce: alphaStatistics(alphas.reduce, primitives).entropy,
+      normal: meanEntropy(alphas.normal),
+      reduce: meanEntropy(alphas.reduce),
     },
     evenEntropy: {
       normal: evenEntropy(shape.candidates.normal),
@@ -125,5 +125,6 @@ function withNulls(rows: readonly (readonly number[])[]): (number | null)[][] {
 
 /** Mean entropy of edges whose candidates are all as probable, in nats. */
 function evenEntropy(candidates: readonly (readonly number[])[]): number {
-  return candidates.reduce((sum, { length }) => sum + Math.log(Math.max(1, length)), 0) / candidates.length;
+  const entropies = candidates.map(({ length }) => Math.log(Math.max(1, length)));
+  return entropies.reduce((sum, value) => sum + value, 0) / Math.max(1, entropies.length);
 }

@@ -71,7 +71,7 @@ export function createPDarts(context: MethodContext, options: OptionsOf<typeof p
     beginStage() {
       noGrad(() =>
         scope(() => {
-          for (const cell of [alphas.normal, alphas.reduce]) cell.copy_(drawLogits(cell.shape, context));
+          for (const cell of [alphas.normal, alphas.reduce!]) cell.copy_(drawLogits(cell.shape, context));
         }),
       );
     },

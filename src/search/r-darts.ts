@@ -2,18 +2,17 @@
 // arXiv:1909.09656). DARTS finds bad cells where the validation loss gets sharp in the alphas. So the largest eigenvalue
 // of its Hessian is watched, and when its local average grows the search ends and goes back to before (section 4.3);
 // or the weights are regularised more: search.weightDecay, and drop-path on the supernet's edges (section 5).
-import { deriveGenotype } from "../genotype/discretize.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { rDarts } from "../methods/r-darts.ts";
 import { linear } from "../optim/schedule.ts";
-import { createAlphas, named, rowsOf, softmaxMixture } from "./alphas.ts";
+import { createAlphas, deriveIn, named, rowsOf, softmaxMixture } from "./alphas.ts";
 import { dartsStep } from "./darts.ts";
 import { type EigenvalueSample, evLocalAverage } from "./ev-local-average.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
 
 /** The method of the RobustDARTS paper. */
 export function createRDarts(context: MethodContext, options: OptionsOf<typeof rDarts>): SearchMethod {
-  const { candidates, epochs, primitives } = context;
+  const { candidates, epochs } = context;
   const { earlyStop, eigenvalueEvery: every, window, delta, factor, startEpoch: start, dropPath } = options;
   const alphas = createAlphas(context);
   let samples: readonly EigenvalueSample[] = [];
@@ -25,7 +24,7 @@ export function createRDarts(context: MethodContext, options: OptionsOf<typeof r
       dropPath: dropPathAt(epoch),
     }),
     step: (step) => dartsStep(step, context),
-    derive: () => deriveGenotype(rowsOf(alphas, candidates), primitives),
+    derive: () => deriveIn(context, rowsOf(alphas, candidates)),
     alphaRows: () => rowsOf(alphas, candidates),
     figures: (epoch) => ({ dropPath: dropPathAt(epoch) }),
     wantsEigenvalue: (epoch) => epoch % every === 0,

@@ -136,7 +136,7 @@ for (const subject of [...methods, ...forms]) {
 
 function keepsContract(subject: Subject, order: Order, kernels: string): void {
   const { title, method } = subject;
-  const { kept, fixed } = derivedCells(toyConfig(subject.settings).search);
+  const { kept, fixed } = derivedCells(toyConfig(subject.settings));
   const start = (settings: Readonly<Record<string, unknown>> = {}) =>
     begin(subject, { "search.order": order, kernels, ...settings });
   const contract = (sentence: string, body: () => void) =>

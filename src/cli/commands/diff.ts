@@ -67,28 +67,32 @@ async function readGenotype(name: string): Promise<Genotype> {
 }
 
 async function compare(a: Subject, b: Subject): Promise<Outcome> {
-  const [{ diffConfigs }, { diffConcats, diffEdges }] = await Promise.all([
+  const [{ diffConfigs }, { diffConcats, diffEdges }, { findSpace }] = await Promise.all([
     import("../../config/format.ts"),
     import("../../genotype/difference.ts"),
+    import("../../space/spaces.ts"),
   ]);
   const settings =
     a.config && b.config
       ? diffConfigs(a.config, b.config).map(({ key, value, reference }) => ({ key, a: value, b: reference }))
       : null;
   const cells =
-    a.genotype && b.genotype
+    a.genotype && b.genotype && a.genotype.space === b.genotype.space
       ? { edges: diffEdges(a.genotype, b.genotype), concats: diffConcats(a.genotype, b.genotype) }
       : null;
   if (!settings && !cells) {
-    const kind = ({ config, genotype }: Subject) => (config ? "settings" : genotype ? "a cell" : "nothing");
+    const cellOf = ({ space = "darts" }: Genotype) => `a cell of the space ${space}`;
+    const kind = ({ config, genotype }: Subject) =>
+      config ? "settings" : genotype ? cellOf(genotype) : "nothing";
     throw new UserError(
       `${a.name} holds ${kind(a)} and ${b.name} ${kind(b)}: there is nothing to compare. Name two that hold the same.`,
     );
   }
+  const { inputs } = findSpace(a.genotype?.space ?? "darts").skeleton;
   const lines = [
     ...(settings ?? []).map(({ key, a: ours, b: theirs }) => [key, show(ours), show(theirs)]),
     ...(cells?.edges ?? []).map((edge) => [
-      placeOf(edge),
+      placeOf(edge, inputs),
       edge.a.join(" + ") || "–",
       edge.b.join(" + ") || "–",
     ]),
@@ -103,8 +107,9 @@ async function compare(a: Subject, b: Subject): Promise<Outcome> {
   };
 }
 
-function placeOf({ cell, node, predecessor }: EdgeDifference): string {
-  const from = ["c_{k-2}", "c_{k-1}"][predecessor] ?? `node ${predecessor - 2}`;
+function placeOf({ cell, node, predecessor }: EdgeDifference, inputs: number): string {
+  const from =
+    predecessor < inputs ? `c_{k-${inputs - predecessor}}` : `node ${predecessor - inputs}`;
   return `${cell} ${from} → node ${node}`;
 }
 
