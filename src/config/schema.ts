@@ -228,7 +228,9 @@ export const configSchema = z.strictObject({
   plugin: z
     .array(z.string())
     .default([])
-    .describe("TypeScript files that add operations, data sets, search spaces or methods; the flag is repeatable"),
+    .describe(
+      "TypeScript files that add operations, data sets, search spaces or methods; the flag is repeatable",
+    ),
   device: z.string().default("cpu").describe("device that libtorch computes on: cpu, cuda:0, …"),
   memoryLimit: positive
     .nullable()

@@ -92,9 +92,7 @@ export type KeptEdges = number | "every";
 
 /** {@link KeptEdges} of one node, by the operations that each edge into it could keep. */
 export function keptBy(kept: KeptEdges, open: readonly (readonly unknown[])[]): number {
-  return kept === "every"
-    ? open.filter((own) => own.length > 0).length
-    : Math.min(kept, open.flat().length);
+  return kept === "every" ? open.filter((own) => own.length > 0).length : Math.min(kept, open.flat().length);
 }
 
 /** The places at 1/3 and 2/3 of so many cells, which halve the size and double the channels. */

@@ -43,7 +43,9 @@ export function parseGenotype(text: string): Genotype {
   const start = text.search(/\bGenotype\s*\(|\{/);
   if (start < 0) {
     const got = text.trim() === "" ? "an empty text" : JSON.stringify(text.trim().slice(0, 40));
-    throw new UserError(`genotype: got ${got}, expected Genotype(normal=[…], …), {"normal": […], …} or |op~0|+|…|`);
+    throw new UserError(
+      `genotype: got ${got}, expected Genotype(normal=[…], …), {"normal": […], …} or |op~0|+|…|`,
+    );
   }
   // What stands before is blanked rather than cut, so that positions in messages are those of the text.
   return checkGenotype(readLiteral(text.slice(0, start).replace(/\S/g, " ") + text.slice(start)));
@@ -132,7 +134,9 @@ function checkPairs(value: readonly unknown[], where: string, inputs: Inputs): E
         "check whether an edge was lost when the text was copied, or give each node a list of its own",
     );
   }
-  return value.map((edge: unknown, i) => checkEdge(edge, `${where}[${i}]`, { node: Math.floor(i / 2), inputs }));
+  return value.map((edge: unknown, i) =>
+    checkEdge(edge, `${where}[${i}]`, { node: Math.floor(i / 2), inputs }),
+  );
 }
 
 /** The edges of a node that has a list of its own. */

@@ -14,8 +14,8 @@ import {
 } from "../genotype/genotype.ts";
 import { derivedCells } from "../methods/table.ts";
 import { splitsFor } from "../search/splits.ts";
-import { BY_MEMORY } from "../space/primitives.ts";
 import { kindsOf } from "../space/declare-space.ts";
+import { BY_MEMORY } from "../space/primitives.ts";
 import { findSpace, openCandidates } from "../space/spaces.ts";
 import { costOf } from "./costs.ts";
 import { expectedPeak, type MemoryLimit, memoryLimit } from "./memory.ts";
@@ -165,8 +165,7 @@ export function largestGenotype({ space, search }: Pick<Config, "space" | "searc
   const known = BY_MEMORY.filter((name) => space.primitives.includes(name));
   const ops = known.length > 0 ? known : ["skip_connect"];
   const largest = (cell: "normal" | "reduce"): CellEdges => {
-    const has = (edge: number, op: string) =>
-      candidates[cell][edge]!.includes(space.primitives.indexOf(op));
+    const has = (edge: number, op: string) => candidates[cell][edge]!.includes(space.primitives.indexOf(op));
     const byNode = Array.from({ length: space.nodes }, (_, node) => {
       const states = Array.from({ length: inputs + node }, (_, state) => state);
       const open = states.map((from) => ops.filter((op) => has(edgeOffset(node, inputs) + from, op)));

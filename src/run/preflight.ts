@@ -6,8 +6,8 @@ import { UserError } from "../errors.ts";
 import { reducedSize } from "../genotype/counts.ts";
 import { findMethod } from "../methods/table.ts";
 import { splitsFor } from "../search/splits.ts";
-import { DARTS_SPACE, findSpace } from "../space/spaces.ts";
 import type { SearchSpace } from "../space/declare-space.ts";
+import { DARTS_SPACE, findSpace } from "../space/spaces.ts";
 import type { Intent } from "./plan.ts";
 import { checkSelect } from "./select.ts";
 

@@ -48,7 +48,9 @@ export function reportText({ run, search, trained, data, testImages, health }: R
   if (health.length > 0) sections.push(`Look at this:\n${health.map(healthLine).join("\n")}`);
   const warning = imbalanceWarning(data);
   if (warning !== undefined) sections.push(`${warning}\nImages by class: ${countsText(data)}`);
-  const drawings = genotype ? cellsOf(genotype).map(({ kind }) => `${kind}.svg`) : ["normal.svg", "reduce.svg"];
+  const drawings = genotype
+    ? cellsOf(genotype).map(({ kind }) => `${kind}.svg`)
+    : ["normal.svg", "reduce.svg"];
   sections.push(
     `Everything lies in ${run}: config.yaml, events.jsonl, genotype.json, genotype.txt, ${drawings.join(", ")}, report.json` +
       `${trained.length > 0 ? `, weights as ${trained.map(({ cell }) => `${cell}.safetensors`).join(", ")}` : ""}.`,

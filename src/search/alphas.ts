@@ -69,7 +69,10 @@ export function deriveIn(
 
 /** Parameters with the names that checkpoints give them: `alphas_normal`, `alphas_reduce`. */
 export function named(kind: string, { normal, reduce }: CellParameters): [string, Parameter][] {
-  const both = [[`${kind}_normal`, normal] as const, ...(reduce ? [[`${kind}_reduce`, reduce] as const] : [])];
+  const both = [
+    [`${kind}_normal`, normal] as const,
+    ...(reduce ? [[`${kind}_reduce`, reduce] as const] : []),
+  ];
   return both.map(([name, parameter]) => [name, parameter]);
 }
 

@@ -37,7 +37,11 @@ export function createPcDarts(
   const inputs = inputsOf(context);
   const alphas = createAlphas(context);
   const betas = edgeNormalization ? createBetas(context) : undefined;
-  const mix = (logits: Tensor, beta: Tensor | undefined, own: Candidates["normal"] | undefined): CellMixture => {
+  const mix = (
+    logits: Tensor,
+    beta: Tensor | undefined,
+    own: Candidates["normal"] | undefined,
+  ): CellMixture => {
     const operations = probabilities(logits, softmax, inputs);
     return beta ? { operations, edges: edgeWeights(there(beta, own), nodes, inputs) } : { operations };
   };

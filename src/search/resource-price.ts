@@ -121,7 +121,8 @@ function cellShapes({
   cells,
   imageSize,
   space: { skeleton },
-}: Pick<MethodContext, "channels" | "cells" | "imageSize"> & Required<Pick<MethodContext, "space">>): CellShape[] {
+}: Pick<MethodContext, "channels" | "cells" | "imageSize"> &
+  Required<Pick<MethodContext, "space">>): CellShape[] {
   const { inputs, reductionsAt } = skeleton;
   const reductions = reductionsAt(cells);
   const shapes: CellShape[] = [];

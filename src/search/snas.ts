@@ -45,11 +45,7 @@ export function createSnas(context: MethodContext, options: OptionsOf<typeof sna
     },
     step: (step) => dartsStep(step, context),
     derive: () =>
-      deriveIn(
-        context,
-        rowsOf(alphas, candidates),
-        keep === "every-edge" ? deriveSnas : deriveSnasTwoEdges,
-      ),
+      deriveIn(context, rowsOf(alphas, candidates), keep === "every-edge" ? deriveSnas : deriveSnasTwoEdges),
     alphaRows: () => rowsOf(alphas, candidates),
     figures(epoch) {
       const resourcePrice = noGrad(() =>

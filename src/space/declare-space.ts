@@ -58,7 +58,9 @@ export function declareSpace({ skeleton, ...declaration }: SpaceDeclaration): Se
   };
   checkPrimitives(space, fail);
   checkSkeleton(space, fail);
-  if (space.edges) checkEdges(space, fail);
+  if (space.edges && space.nodes === undefined)
+    fail("edges is given, but nodes is not; expected the number of nodes too.");
+  checkEdges(space, fail);
   return space;
 }
 
@@ -104,16 +106,18 @@ function checkSkeleton({ nodes, skeleton }: SearchSpace, fail: Fail): void {
 }
 
 function checkEdges(space: SearchSpace, fail: Fail): void {
-  const { nodes, edges, primitives, skeleton } = space;
-  if (nodes === undefined) return fail("edges is given, but nodes is not; expected the number of nodes too.");
+  const { nodes = 0, edges, primitives, skeleton } = space;
+  if (!edges) return;
   for (const cell of kindsOf(space)) {
     const open = new Set<number>();
     for (const { source, target } of edgesOf(nodes, skeleton.inputs)) {
       const node = target - skeleton.inputs;
-      const own = edges!({ cell, node, source });
+      const own = edges({ cell, node, source });
       const unknown = own.find((name) => !primitives.includes(name));
       if (unknown !== undefined)
-        fail(`edges gives ${unknown} on ${cell} ${source} → node ${node}, expected some of: ${primitives.join(", ")}.`);
+        fail(
+          `edges gives ${unknown} on ${cell} ${source} → node ${node}, expected some of: ${primitives.join(", ")}.`,
+        );
       if (own.some((name) => name !== "none")) open.add(node);
     }
     const lonely = Array.from({ length: nodes }, (_, node) => node).find((node) => !open.has(node));

@@ -7,7 +7,8 @@ import type { SpaceDeclaration } from "./declare-space.ts";
 /** The space as data. */
 export const NAS_BENCH_201: SpaceDeclaration = {
   name: "nas-bench-201",
-  paper: "Dong, Yang: NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search, ICLR 2020",
+  paper:
+    "Dong, Yang: NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search, ICLR 2020",
   primitives: ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"],
   nodes: 3,
   keeps: "every-edge",

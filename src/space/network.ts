@@ -179,7 +179,14 @@ export class Network extends Module {
     else this.stem = cifarStem(imageChannels, stemChannels);
 
     const width = { normal: genotype.normalConcat.length, reduce: genotype.reduceConcat.length };
-    const places = cellPlaces({ channels, cells, width, stem: stemChannels, afterReduction: imagenet, skeleton });
+    const places = cellPlaces({
+      channels,
+      cells,
+      width,
+      stem: stemChannels,
+      afterReduction: imagenet,
+      skeleton,
+    });
     const { kernels, recompute } = options;
     this.cells = places.map((place) =>
       place.reduction && skeleton.reduction !== "cell"

@@ -143,7 +143,5 @@ export function openCandidates(settings: SpaceSettings): Candidates {
   const space = findSpace(settings.name);
   const row = settings.primitives.map((_, k) => k);
   const all = edgesOf(settings.nodes, space.skeleton.inputs).map(() => row);
-  return (
-    spaceCandidates(settings) ?? { normal: all, reduce: kindsOf(space).includes("reduce") ? all : [] }
-  );
+  return spaceCandidates(settings) ?? { normal: all, reduce: kindsOf(space).includes("reduce") ? all : [] };
 }

@@ -41,7 +41,10 @@ test("a named space brings its candidates; others, or other nodes in s1, are ref
     { "space.name": "s2", "space.primitives": ["none", "sep_conv_3x3"] },
     /^--space-primitives .*: space\.primitives is none, sep_conv_3x3, but the space s2 has skip_connect/,
   );
-  refuse({ "space.name": "s1", "space.nodes": 2 }, /^--space-nodes 2: space\.nodes is 2, but the space s1 has 4/);
+  refuse(
+    { "space.name": "s1", "space.nodes": 2 },
+    /^--space-nodes 2: space\.nodes is 2, but the space s1 has 4/,
+  );
 });
 
 const METHODS: readonly (readonly [method: string, options?: Readonly<Record<string, unknown>>])[] = [

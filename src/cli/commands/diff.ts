@@ -108,8 +108,7 @@ async function compare(a: Subject, b: Subject): Promise<Outcome> {
 }
 
 function placeOf({ cell, node, predecessor }: EdgeDifference, inputs: number): string {
-  const from =
-    predecessor < inputs ? `c_{k-${inputs - predecessor}}` : `node ${predecessor - inputs}`;
+  const from = predecessor < inputs ? `c_{k-${inputs - predecessor}}` : `node ${predecessor - inputs}`;
   return `${cell} ${from} → node ${node}`;
 }
 

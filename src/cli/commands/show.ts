@@ -84,15 +84,23 @@ async function count(genotype: Genotype, options: ShowOptions) {
     imageChannels: 3,
     stem: imagenet ? "imagenet" : "cifar",
   });
-  return { ...(genotype.space && { space: genotype.space }), normal: genotype.normal, reduce: genotype.reduce, params, paramsWithAux, macs };
+  return {
+    ...(genotype.space && { space: genotype.space }),
+    normal: genotype.normal,
+    reduce: genotype.reduce,
+    params,
+    paramsWithAux,
+    macs,
+  };
 }
 
 async function draw(source: string, genotype: Genotype, options: ShowOptions): Promise<Outcome> {
-  const [{ cellsOf, drawCellSvg, drawCellText }, { formatGenotype }, { makeFolder, writeAtomic }] = await Promise.all([
-    import("../../genotype/draw.ts"),
-    import("../../genotype/parse.ts"),
-    import("../../files.ts"),
-  ]);
+  const [{ cellsOf, drawCellSvg, drawCellText }, { formatGenotype }, { makeFolder, writeAtomic }] =
+    await Promise.all([
+      import("../../genotype/draw.ts"),
+      import("../../genotype/parse.ts"),
+      import("../../files.ts"),
+    ]);
   const json = await count(genotype, options);
   const label = labelOf(source);
   makeFolder(options.out);
