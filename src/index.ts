@@ -60,14 +60,17 @@ export { cosine, exponential, linear } from "./optim/schedule.ts";
 export { SGD } from "./optim/sgd.ts";
 export { loadConfig } from "./plugin/config.ts";
 export {
+  type BlockDefinition,
   type DatasetDefinition,
   type Definition,
   defineDataset,
   defineMethod,
   defineOperation,
+  defineSpace,
   type LoadedImages,
   type MethodDefinition,
   type OperationDefinition,
+  type SpaceDefinition,
   schema,
 } from "./plugin/define.ts";
 export { loadPlugins } from "./plugin/load.ts";

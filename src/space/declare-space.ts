@@ -45,8 +45,20 @@ export interface SearchSpace extends Omit<SpaceDeclaration, "keeps" | "poolNorm"
   readonly skeleton: Skeleton;
 }
 
-/** The whole of a declaration; throws a {@link UserError} for what does not go together. */
-export function declareSpace({ skeleton, ...declaration }: SpaceDeclaration): SearchSpace {
+/** Names that a plugin is about to add beside its space. */
+export interface AddedNames {
+  readonly primitives: readonly string[];
+  readonly blocks: readonly string[];
+}
+
+/**
+ * The whole of a declaration, which may use what is `added` with it; throws a {@link UserError} for what it does not
+ * know or does not go together.
+ */
+export function declareSpace(
+  { skeleton, ...declaration }: SpaceDeclaration,
+  added: AddedNames = { primitives: [], blocks: [] },
+): SearchSpace {
   const space: SearchSpace = {
     keeps: "method",
     poolNorm: true,
@@ -56,8 +68,9 @@ export function declareSpace({ skeleton, ...declaration }: SpaceDeclaration): Se
   const fail = (what: string): never => {
     throw new UserError(`The space ${space.name}: ${what}`);
   };
-  checkPrimitives(space, fail);
-  checkSkeleton(space, fail);
+  checkFields(space, fail);
+  checkPrimitives(space, (name) => isPrimitive(name) || added.primitives.includes(name), fail);
+  checkSkeleton(space, (name) => isBlock(name) || added.blocks.includes(name), fail);
   if (space.edges && space.nodes === undefined)
     fail("edges is given, but nodes is not; expected the number of nodes too.");
   checkEdges(space, fail);
@@ -77,25 +90,72 @@ export function outputOf({ inputs, output }: Skeleton, nodes: number): number[] 
 
 type Fail = (what: string) => never;
 
-function checkPrimitives({ primitives }: SearchSpace, fail: Fail): void {
-  if (!Array.isArray(primitives) || primitives.length < 2)
-    fail(`primitives is ${primitives}, expected a list of at least two operations.`);
-  const unknown = primitives.find((name) => !isPrimitive(name));
+/** What each field may be, by its name; a plugin's types are not checked when it is loaded. */
+const FIELDS: Readonly<Record<string, (value: unknown) => boolean>> = {
+  name: (value) => typeof value === "string",
+  paper: (value) => typeof value === "string",
+  primitives: (value) => Array.isArray(value),
+  nodes: (value) => value === undefined || isCount(value),
+  edges: (value) => value === undefined || typeof value === "function",
+  keeps: (value) => value === "method" || value === "every-edge",
+  poolNorm: (value) => typeof value === "boolean",
+  skeleton: (value) => typeof value === "object",
+  "skeleton.inputs": (value) => value === 1 || value === 2,
+  "skeleton.preprocess": (value) => typeof value === "boolean",
+  "skeleton.output": (value) => value === "all" || value === "last",
+  "skeleton.reduction": (value) => typeof value === "string",
+  "skeleton.reductionsAt": (value) => typeof value === "function",
+  "skeleton.stemMultiplier": isCount,
+  "skeleton.head": (value) => value === "pool" || value === "norm-relu-pool",
+};
+
+function isCount(value: unknown): boolean {
+  return Number.isInteger(value) && Number(value) >= 1;
+}
+
+function checkFields({ skeleton, ...space }: SearchSpace, fail: Fail): void {
+  const inner = Object.entries(skeleton).map(([key, value]) => [`skeleton.${key}`, value] as const);
+  for (const [key, value] of [...Object.entries(space), ...inner]) {
+    const isFine = Object.hasOwn(FIELDS, key) ? FIELDS[key] : undefined;
+    if (!isFine) fail(`there is no field ${key}. It has: ${Object.keys(FIELDS).join(", ")}.`);
+    else if (!isFine(value)) fail(`${key} is ${String(value)}, ${EXPECTED[key] ?? "of the wrong type"}.`);
+  }
+}
+
+const EXPECTED: Readonly<Record<string, string>> = {
+  paper: "expected a text: where the space is described",
+  primitives: "expected a list of at least two operations",
+  nodes: "expected a whole number, at least 1",
+  edges: "expected a function from an edge to its candidates",
+  keeps: "expected method or every-edge",
+  poolNorm: "expected true or false",
+  "skeleton.inputs": "expected 1 or 2",
+  "skeleton.preprocess": "expected true or false",
+  "skeleton.output": "expected all or last",
+  "skeleton.reduction": "expected cell, residual, or a block with a create function",
+  "skeleton.reductionsAt": "expected a function from the number of cells to the places that halve the size",
+  "skeleton.stemMultiplier": "expected a whole number, at least 1",
+  "skeleton.head": "expected pool or norm-relu-pool",
+};
+
+function checkPrimitives({ primitives }: SearchSpace, isKnown: (name: string) => boolean, fail: Fail): void {
+  if (primitives.length < 2)
+    fail(`primitives is ${primitives.join(", ")}, expected a list of at least two operations.`);
+  const unknown = primitives.find((name) => !isKnown(name));
   if (unknown !== undefined)
     fail(`there is no operation ${unknown}. Name a known one, or export it from the same file.`);
   if (new Set(primitives).size < primitives.length)
     fail(`primitives is ${primitives.join(", ")}; expected each operation only once.`);
 }
 
-function checkSkeleton({ nodes, skeleton }: SearchSpace, fail: Fail): void {
+function checkSkeleton(
+  { nodes, skeleton }: SearchSpace,
+  isKnown: (block: string) => boolean,
+  fail: Fail,
+): void {
   const { inputs, preprocess, output, reduction, stemMultiplier } = skeleton;
-  if (nodes !== undefined && (!Number.isInteger(nodes) || nodes < 1))
-    fail(`nodes is ${nodes}, expected a whole number, at least 1.`);
-  if (inputs !== 1 && inputs !== 2) fail(`skeleton.inputs is ${inputs}, expected 1 or 2.`);
-  if (!Number.isInteger(stemMultiplier) || stemMultiplier < 1)
-    fail(`skeleton.stemMultiplier is ${stemMultiplier}, expected a whole number, at least 1.`);
-  if (reduction !== "cell" && !isBlock(reduction))
-    fail(`skeleton.reduction is ${reduction}, expected cell, residual, or a block with a create function.`);
+  if (reduction !== "cell" && !isKnown(reduction))
+    fail(`skeleton.reduction is ${reduction}, ${EXPECTED["skeleton.reduction"]}.`);
   if (preprocess) return;
   const keepsChannels = output === "last" || nodes === 1;
   if (inputs === 1 && keepsChannels && stemMultiplier === 1 && reduction !== "cell") return;

@@ -104,8 +104,8 @@ export function findSpace(name: string): SearchSpace {
 }
 
 /** Adds a space; configurations that are read from now on can name it. Its name must be free. */
-export function addSpace(declaration: SpaceDeclaration): void {
-  spaces.set(declaration.name, declareSpace(declaration));
+export function addSpace(space: SearchSpace): void {
+  spaces.set(space.name, space);
 }
 
 /** The name that genotypes of a space carry: none where its cells and network are those of DARTS. */

@@ -36,14 +36,15 @@ interface Subject {
 }
 
 async function read(name: string): Promise<Subject> {
-  const [{ isFolder }, { PRESETS }, { resolveConfig }] = await Promise.all([
+  const [{ isFolder }, { PRESETS }, { resolveConfig }, { loadConfig }] = await Promise.all([
     import("../../files.ts"),
     import("../../config/presets.ts"),
     import("../../config/load.ts"),
+    import("../../plugin/config.ts"),
   ]);
   if (isFolder(name)) return readRun(name);
   if (existsSync(name)) {
-    if ([".yaml", ".yml"].includes(extname(name))) return { name, config: resolveConfig({ file: name }) };
+    if ([".yaml", ".yml"].includes(extname(name))) return { name, config: await loadConfig({ file: name }) };
     return { name, genotype: await readGenotype(name) };
   }
   if (Object.hasOwn(PRESETS, name)) return { name, config: resolveConfig({ preset: name }) };
@@ -56,7 +57,11 @@ async function read(name: string): Promise<Subject> {
 }
 
 async function readRun(name: string): Promise<Subject> {
-  const { openRun } = await import("../../run/run-folder.ts");
+  const [{ openRun, runConfigFile }, { loadConfig }] = await Promise.all([
+    import("../../run/run-folder.ts"),
+    import("../../plugin/config.ts"),
+  ]);
+  await loadConfig({ file: runConfigFile(name) }); // its plugins, before its settings are checked
   const { config, files } = openRun(name);
   return { name, config, ...(existsSync(files.genotype) && { genotype: await readGenotype(name) }) };
 }
