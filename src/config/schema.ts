@@ -207,6 +207,7 @@ const train = z.strictObject({
     .default(0)
     .describe("first epochs, over which the learning rate rises to its schedule in even steps"),
   momentum: fraction.default(0.9).describe("momentum of SGD"),
+  nesterov: z.boolean().default(false).describe("let SGD look ahead along its momentum (Nesterov)"),
   weightDecay: rate.default(3e-4).describe("L2 penalty"),
   gradClip: rate.default(5).describe("largest global norm of the gradient (0: no clipping)"),
   cutout: z.number().int().min(0).default(16).describe("side of the Cutout square (0: none)"),

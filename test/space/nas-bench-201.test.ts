@@ -1,6 +1,7 @@
 // NAS-Bench-201's space: supernet and derived network against PyTorch, and the contract of every method that searches it.
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { resolveConfig } from "../../src/config/load.ts";
 import { countNetwork, countSupernet } from "../../src/genotype/counts.ts";
 import { edgesOfCell } from "../../src/genotype/genotype.ts";
 import { formatGenotype, parseGenotype } from "../../src/genotype/parse.ts";
@@ -171,6 +172,15 @@ for (const [method, more = {}] of METHODS) {
     }),
   );
 }
+
+test("the presets are the benchmark's: its network of 17 places, 200 epochs of Nesterov's SGD at 0.1", () => {
+  for (const name of ["darts-nas-bench-201", "gdas-nas-bench-201"]) {
+    const { space, search, train } = resolveConfig({ preset: name });
+    assert.deepEqual([space.name, search.channels, search.cells], ["nas-bench-201", 16, 17]);
+    assert.deepEqual([train.channels, train.cells, train.epochs, train.batchSize], [16, 17, 200, 256]);
+    assert.deepEqual([train.learningRate, train.nesterov, train.weightDecay], [0.1, true, 5e-4]);
+  }
+});
 
 test("methods that keep other cells say why they do not search it, before any work", () => {
   const refusal = (flags: Readonly<Record<string, unknown>>) =>
