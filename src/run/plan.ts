@@ -15,7 +15,7 @@ import {
 import { derivedCells } from "../methods/table.ts";
 import { splitsFor } from "../search/splits.ts";
 import { kindsOf } from "../space/declare-space.ts";
-import { BY_MEMORY } from "../space/primitives.ts";
+import { BY_MEMORY, type Primitive } from "../space/primitives.ts";
 import { findSpace, openCandidates } from "../space/spaces.ts";
 import { costOf } from "./costs.ts";
 import { expectedPeak, type MemoryLimit, memoryLimit } from "./memory.ts";
@@ -162,16 +162,16 @@ export function largestGenotype({ space, search }: Pick<Config, "space" | "searc
   const candidates = openCandidates(space);
   const declared = findSpace(space.name);
   const { inputs } = declared.skeleton;
-  const known = BY_MEMORY.filter((name) => space.primitives.includes(name));
-  const ops = known.length > 0 ? known : ["skip_connect"];
   const largest = (cell: "normal" | "reduce"): CellEdges => {
-    const has = (edge: number, op: string) => candidates[cell][edge]!.includes(space.primitives.indexOf(op));
     const byNode = Array.from({ length: space.nodes }, (_, node) => {
       const states = Array.from({ length: inputs + node }, (_, state) => state);
-      const open = states.map((from) => ops.filter((op) => has(edgeOffset(node, inputs) + from, op)));
+      const open = states.map((from) => {
+        const columns = candidates[cell][edgeOffset(node, inputs) + from]!;
+        return bySize(columns.map((k) => space.primitives[k]!));
+      });
       if (kept === "every")
-        return states.flatMap((from): Edge[] => (open[from]!.length > 0 ? [[open[from]![0]!, from]] : []));
-      const pairs = ops.flatMap((op) =>
+        return states.flatMap((from): Edge[] => open[from]!.slice(0, 1).map((op) => [op, from]));
+      const pairs = bySize([...new Set(open.flat())]).flatMap((op) =>
         states.filter((from) => open[from]!.includes(op)).map((from): Edge => [op, from]),
       );
       return pairs.slice(0, keptBy(kept, open));
@@ -180,4 +180,9 @@ export function largestGenotype({ space, search }: Pick<Config, "space" | "searc
   };
   const reduce = kindsOf(declared).includes("reduce") ? largest("reduce") : [];
   return { ...genotypeIn(declared, space.nodes, { normal: largest("normal"), reduce }), ...fixed };
+}
+
+/** The operations that take memory, the largest first; a plugin's, of which nothing is known, before all others. */
+function bySize(operations: readonly Primitive[]): Primitive[] {
+  return operations.filter((op) => op !== "none").sort((a, b) => BY_MEMORY.indexOf(a) - BY_MEMORY.indexOf(b));
 }

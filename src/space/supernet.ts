@@ -110,8 +110,8 @@ export function inputStates(
   [s0, s1]: readonly [Tensor, Tensor],
   inputs: Inputs,
 ): Tensor[] {
-  const own = newer ? newer.forward(s1) : s1;
-  return inputs === 1 ? [own] : [older!.forward(s0), own];
+  const read = inputs === 1 ? [] : [older!.forward(s0)];
+  return [...read, newer ? newer.forward(s1) : s1];
 }
 
 /** A cell of the supernet: every node sums the mixed operations on the edges from all states before it. */
