@@ -60,7 +60,13 @@ export function fabricate(root: string, name: string, what: Fabricated): string 
   const given = command === "train" && what.cell !== null ? findGenotype(what.cell ?? "DARTS_V2") : null;
   const start = thisStart(threads, "1.13.0");
   const host = { ...start.host, cpu: "a processor" };
-  const record = { command, genotype: given, data: "0".repeat(64), plugins: [], starts: [{ ...start, host }] };
+  const record = {
+    command,
+    genotype: given,
+    data: "0".repeat(64),
+    plugins: [],
+    starts: [{ ...start, host }],
+  };
   const run = createRun({ config, root, name, record });
   const reached = (stage: (typeof STAGES)[number]) => STAGES.indexOf(until) >= STAGES.indexOf(stage);
   if (!reached("start")) return run.path;
