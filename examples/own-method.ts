@@ -5,8 +5,9 @@ import {
   createAlphas,
   dartsStep,
   defineMethod,
-  deriveGenotype,
+  deriveIn,
   exponential,
+  mixtureOf,
   named,
   rowsOf,
   type Tensor,
@@ -25,10 +26,10 @@ export const sharpened = defineMethod({
       beginEpoch(epoch) {
         temperature = exponential(1, rate, epoch);
       },
-      mixture: () => ({ normal: weights(alphas.normal), reduce: weights(alphas.reduce) }),
+      mixture: () => mixtureOf(weights(alphas.normal), alphas.reduce && weights(alphas.reduce)),
       step: (step) => dartsStep(step, context),
       alphaRows: () => rowsOf(alphas),
-      derive: () => deriveGenotype(rowsOf(alphas), context.primitives),
+      derive: () => deriveIn(context, rowsOf(alphas)),
       // A checkpoint may lie within an epoch: what beginEpoch set has to be in it.
       state: () => temperature,
       restore(state) {

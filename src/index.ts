@@ -29,10 +29,10 @@ export {
   type SupernetShape,
 } from "./genotype/counts.ts";
 export { DISCRETIZATION_RULES, deriveGenotype } from "./genotype/discretize.ts";
-export { drawCellSvg, drawCellText } from "./genotype/draw.ts";
+export { cellsOf, type DrawnCell, drawCellSvg, drawCellText } from "./genotype/draw.ts";
 export { type AlphaEpoch, drawAlphasSvg } from "./genotype/draw-alphas.ts";
 export type { Edge, Genotype } from "./genotype/genotype.ts";
-export { formatJson, formatPython, parseGenotype } from "./genotype/parse.ts";
+export { formatGenotype, formatJson, formatPython, parseGenotype } from "./genotype/parse.ts";
 export { findGenotype, PUBLISHED_GENOTYPES } from "./genotype/published.ts";
 export { randomGenotype } from "./genotype/random.ts";
 export { type Comparison, compareRuns } from "./library/compare-runs.ts";
@@ -61,14 +61,17 @@ export { cosine, exponential, linear } from "./optim/schedule.ts";
 export { SGD } from "./optim/sgd.ts";
 export { loadConfig } from "./plugin/config.ts";
 export {
+  type BlockDefinition,
   type DatasetDefinition,
   type Definition,
   defineDataset,
   defineMethod,
   defineOperation,
+  defineSpace,
   type LoadedImages,
   type MethodDefinition,
   type OperationDefinition,
+  type SpaceDefinition,
   schema,
 } from "./plugin/define.ts";
 export { loadPlugins } from "./plugin/load.ts";
@@ -82,7 +85,7 @@ export { Interruption } from "./run/interruption.ts";
 export type { Progress, Reporter } from "./run/job.ts";
 export type { SearchOutcome, TrainOutcome } from "./run/outcomes.ts";
 export { type RunReport, reportText } from "./run/report.ts";
-export { createAlphas, named, rowsOf, softmaxMixture } from "./search/alphas.ts";
+export { createAlphas, deriveIn, mixtureOf, named, rowsOf, softmaxMixture } from "./search/alphas.ts";
 export { firstOrderStep, jointStep, secondOrderStep, weightStep } from "./search/bilevel.ts";
 export { concreteLogDensity, concreteSample, gumbelNoise, straightThrough } from "./search/concrete.ts";
 export { createDarts, dartsStep } from "./search/darts.ts";
@@ -100,6 +103,7 @@ export { createMethod, registerMethod } from "./search/methods.ts";
 export { Search, type Validation } from "./search/search.ts";
 export { toyTrajectory } from "./search/toy.ts";
 export { type BilevelProblem, unrolledGradient, type VirtualStep } from "./search/unrolled.ts";
+export type { EdgePlace, SearchSpace, SpaceDeclaration } from "./space/declare-space.ts";
 export { type EdgeContext, EdgeModule, MixedOp } from "./space/mixed-op.ts";
 export { Network, type NetworkOptions } from "./space/network.ts";
 export { FactorizedReduce, OPERATIONS, type OperationBuilder, ReLUConvBN } from "./space/operations.ts";

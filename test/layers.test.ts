@@ -12,7 +12,9 @@ const SOURCE = fileURLToPath(new URL("../../src", import.meta.url));
 const RANKS: readonly (readonly string[])[] = [
   [
     ...["errors.ts", "files.ts", "processes.ts", "random", "config", "methods", "genotype"],
-    ...["space/primitives.ts", "space/candidates.ts", "space/spaces.ts"],
+    ...["primitives", "candidates", "skeleton", "declare-space", "nas-bench-201", "spaces"].map(
+      (name) => `space/${name}.ts`,
+    ),
   ],
   ["native"],
   ["tensor"],
@@ -30,7 +32,9 @@ const RANKS: readonly (readonly string[])[] = [
 /** What must work without libtorch: nothing here may load src/native or src/tensor when it is loaded itself. */
 const PURE = [
   ...["errors.ts", "files.ts", "random", "config", "methods", "genotype", "compare", "cli"],
-  ...["primitives", "candidates", "spaces"].map((name) => `space/${name}.ts`),
+  ...["primitives", "candidates", "skeleton", "declare-space", "nas-bench-201", "spaces"].map(
+    (name) => `space/${name}.ts`,
+  ),
   "library/compare-runs.ts",
   ...["events", "figures", "run-folder", "safetensors", "genotype-source", "job"].map(
     (name) => `run/${name}.ts`,

@@ -11,6 +11,7 @@ import torch
 
 import layer_cases
 import method_cases
+import nas_bench_cases
 import network_cases
 import optim_cases
 import safetensors_file
@@ -28,6 +29,7 @@ MAKERS = {
     "sampled": search_cases.sampled,
     "unrolled-double-backward": search_cases.double_backward,
     "network": network_cases.network,
+    "nas-bench-201": nas_bench_cases.nas_bench,
 }
 
 

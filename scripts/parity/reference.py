@@ -157,6 +157,18 @@ def norm_max_pool_3x3(c: int, stride: int, affine: bool) -> nn.Module:
     return nn.Sequential(nn.MaxPool2d(3, stride, 1), nn.BatchNorm2d(c, affine=affine))
 
 
+class NormalConv(nn.Module):
+    """ReLU, an ordinary convolution, BN: the convolutions of NAS-Bench-201."""
+
+    def __init__(self, c_in: int, c_out: int, kernel: int, stride: int, affine: bool):
+        super().__init__()
+        padding = (kernel - 1) // 2
+        self.op = nn.Sequential(nn.ReLU(), conv(c_in, c_out, kernel, stride, padding), nn.BatchNorm2d(c_out, affine=affine))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.op(x)
+
+
 # Published name -> builder of (channels, stride, affine).
 OPS = {
     "none": lambda c, stride, affine: Zero(stride),
@@ -171,6 +183,8 @@ OPS = {
     "conv_7x1_1x7": conv_7x1_1x7,
     "group_conv_3x1_1x3": group_conv_3x1_1x3,
     "norm_max_pool_3x3": norm_max_pool_3x3,
+    "nor_conv_1x1": lambda c, stride, affine: NormalConv(c, c, 1, stride, affine),
+    "nor_conv_3x3": lambda c, stride, affine: NormalConv(c, c, 3, stride, affine),
 }
 
 

@@ -31,7 +31,7 @@ function operationCheck(primitive: PublishedPrimitive, stride: number): Check {
 }
 
 function normalizedPoolCheck(primitive: Primitive): Check {
-  using layer = supernetOperation(primitive, CHANNELS, 1);
+  using layer = supernetOperation(primitive, { channels: CHANNELS, stride: 1 });
   return gradientCheck(`gradient of ${primitive} as the supernet has it`, layer);
 }
 

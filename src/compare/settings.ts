@@ -44,10 +44,10 @@ export function trainingOf({ config, data }: Pick<ComparedRun, "config" | "data"
   return { ...Object.fromEntries(paths.map((path) => [path, valueAt(config, path)])), images: data };
 }
 
-/** What random cells are drawn from and how. The order of the operations has no part in it, and `none` is never drawn. */
+/** What random cells are drawn from and how. The order of the operations has no part in it; `none` is drawn or not as the named space has it. */
 export function drawnFrom({ config }: Pick<ComparedRun, "config">): Settings {
   const { name, nodes, primitives } = config.space;
-  const { kept, fixed = null } = derivedCells(config.search);
+  const { kept, fixed = null } = derivedCells(config);
   return {
     "space.name": name,
     "space.nodes": nodes,

@@ -1,5 +1,5 @@
 // A comparison as people read it.
-import { formatPython } from "../genotype/parse.ts";
+import { formatGenotype } from "../genotype/parse.ts";
 import { percent, textTable } from "../run/figures.ts";
 import { duration } from "../run/plan-text.ts";
 import type { RandomCells, RunGroup } from "./groups.ts";
@@ -165,7 +165,7 @@ function runTable(runs: readonly RunRow[]): string {
 
 function genotypes(runs: readonly RunRow[]): string {
   return runs
-    .flatMap(({ run, genotype }) => (genotype ? [`${run}\n  ${formatPython(genotype)}`] : []))
+    .flatMap(({ run, genotype }) => (genotype ? [`${run}\n  ${formatGenotype(genotype)}`] : []))
     .join("\n");
 }
 

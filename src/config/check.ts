@@ -89,7 +89,8 @@ export function explain(
     .join(".")
     .replaceAll(".[", "[");
   if (!key) return `${name} is a section of keys, got ${showValue(value)}. Write its keys indented below it.`;
-  const isWord = key.kind === "list" && key.choices !== undefined && typeof path.at(-1) === "number";
+  const isItem = key.kind === "list" && typeof path.at(-1) === "number";
+  const isWord = key.choices !== undefined && (isItem || key.kind === "text");
   if (issue.code === "custom" && !isWord) return `${name}: ${issue.message}, got ${showValue(value)}.`;
   return `${name}: expected ${expectedAt(key, path)}, got ${showValue(value)}.${suggestChoice(key, value)}`;
 }
@@ -102,8 +103,8 @@ function expectedAt(key: ConfigKey, path: readonly (string | number)[]): string 
 
 function suggestChoice(key: ConfigKey, value: unknown): string {
   const near = typeof value === "string" && key.choices ? nearest(value, key.choices) : undefined;
-  const isWord = key.path === "space.primitives" && typeof value === "string";
-  const plugin = isWord ? " A plugin's operations come with --plugin FILE." : "";
+  const what = { "space.primitives": "operations", "space.name": "spaces" }[key.path];
+  const plugin = what && typeof value === "string" ? ` A plugin's ${what} come with --plugin FILE.` : "";
   return near ? ` Did you mean ${near}?` : plugin;
 }
 

@@ -3,6 +3,7 @@
 import { z } from "zod";
 import { declaredMethods } from "../methods/table.ts";
 import { primitiveNames } from "../space/primitives.ts";
+import { spaceNames } from "../space/spaces.ts";
 import { configSchema } from "./schema.ts";
 
 /** What kind of value a key takes. */
@@ -33,7 +34,7 @@ interface SchemaNode {
   items?: SchemaNode;
   enum?: string[];
   /** Our mark of words that plugins add to. */
-  words?: "primitives";
+  words?: "primitives" | "spaces";
   default?: unknown;
   description?: string;
   minimum?: number;
@@ -46,10 +47,11 @@ interface SchemaNode {
 let keys: readonly ConfigKey[] = [];
 let words = 0;
 
-/** Every key of the configuration in the schema's order; made anew when a plugin has added an operation. */
+/** Every key of the configuration in the schema's order; made anew when a plugin has added an operation or a space. */
 export function configKeys(): readonly ConfigKey[] {
-  if (words !== primitiveNames().length) {
-    words = primitiveNames().length;
+  const known = primitiveNames().length + spaceNames().length;
+  if (words !== known) {
+    words = known;
     keys = walk(z.toJSONSchema(configSchema, { io: "input" }) as SchemaNode, "");
   }
   return keys;
@@ -106,7 +108,7 @@ function walk(node: SchemaNode, prefix: string): ConfigKey[] {
 function describe(node: SchemaNode, path: string): ConfigKey {
   const { value, nullable } = withoutNull(node);
   const kind = kindOf(value, path);
-  const choices = value.items?.words === "primitives" ? primitiveNames() : (value.items?.enum ?? value.enum);
+  const choices = wordsOf(value.items) ?? wordsOf(value);
   const expected = nullable
     ? `${expectation(value, kind, choices)}, or null`
     : expectation(value, kind, choices);
@@ -120,6 +122,12 @@ function describe(node: SchemaNode, path: string): ConfigKey {
     description: node.description ?? "",
     expected,
   };
+}
+
+/** The words of a text, or of an item. */
+function wordsOf(node: SchemaNode | undefined): readonly string[] | undefined {
+  if (node?.words === "primitives") return primitiveNames();
+  return node?.words === "spaces" ? spaceNames() : node?.enum;
 }
 
 /** "Or null" is written as two types or as two nodes. */

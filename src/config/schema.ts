@@ -2,7 +2,7 @@
 // Command-line flags are derived from these keys (`search.batchSize` → `--search-batch-size`).
 import { z } from "zod";
 import { DARTS_PRIMITIVES, isPrimitive } from "../space/primitives.ts";
-import { SPACE_NAMES } from "../space/spaces.ts";
+import { isSpace } from "../space/spaces.ts";
 
 const positive = z.number().int().min(1);
 const rate = z.number().min(0);
@@ -81,9 +81,13 @@ const data = z.strictObject({
 
 const space = z.strictObject({
   name: z
-    .enum(SPACE_NAMES)
+    .string()
+    .refine(isSpace)
+    .meta({ words: "spaces" })
     .default("darts")
-    .describe("search space: that of darts, or RobustDARTS' s1 to s4, which bring their candidates"),
+    .describe(
+      "search space: that of darts; RobustDARTS' s1 to s4 and nas-bench-201, which bring their candidates; a plugin's",
+    ),
   nodes: positive.default(4).describe("intermediate nodes of a cell"),
   primitives: z
     .array(z.string().refine(isPrimitive).meta({ words: "primitives" }))
@@ -219,6 +223,7 @@ const train = z.strictObject({
     .default(0)
     .describe("first epochs, over which the learning rate rises to its schedule in even steps"),
   momentum: fraction.default(0.9).describe("momentum of SGD"),
+  nesterov: z.boolean().default(false).describe("let SGD look ahead along its momentum (Nesterov)"),
   weightDecay: rate.default(3e-4).describe("L2 penalty"),
   gradClip: rate.default(5).describe("largest global norm of the gradient (0: no clipping)"),
   cutout: z.number().int().min(0).default(16).describe("side of the Cutout square (0: none)"),
@@ -240,7 +245,9 @@ export const configSchema = z.strictObject({
   plugin: z
     .array(z.string())
     .default([])
-    .describe("TypeScript files that add operations, data sets or search methods; the flag is repeatable"),
+    .describe(
+      "TypeScript files that add operations, data sets, search spaces or methods; the flag is repeatable",
+    ),
   device: z.string().default("cpu").describe("device that libtorch computes on: cpu, cuda:0, …"),
   memoryLimit: positive
     .nullable()

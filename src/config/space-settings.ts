@@ -1,28 +1,29 @@
-// What a configuration says about its search space: a named one brings its candidates, and those of another are a
-// mistake, not a wish that is passed over. All sources are joined by then.
+// What a configuration says about its search space: a named one brings its candidates, its nodes and its stem, and others
+// are a mistake, not a wish that is passed over. All sources are joined by then.
 import { UserError } from "../errors.ts";
-import { SPACE_NAMES, SPACES, type SpaceName } from "../space/spaces.ts";
+import { DARTS_SPACE, findSpace } from "../space/spaces.ts";
 import type { Locate, Settings } from "./check.ts";
 
-/** The settings with the candidates of the named space; throws a {@link UserError} for others, or too many nodes. */
+/** The settings with what the named space says; throws a {@link UserError} for what it does not go together with. */
 export function completeSpace(settings: Settings, locate: Locate): Settings {
-  const space = (settings["space"] ?? {}) as Settings;
-  const name = (space["name"] ?? SPACE_NAMES[0]) as SpaceName;
-  if (name === "darts") return settings;
-  const { primitives, edges } = SPACES[name];
-  const given = space["primitives"] as string[] | undefined;
-  if (given && given.join() !== primitives.join()) {
+  const given = (settings["space"] ?? {}) as Settings;
+  const name = String(given["name"] ?? DARTS_SPACE.name);
+  if (name === DARTS_SPACE.name) return settings;
+  const { primitives, nodes, skeleton } = findSpace(name);
+  const fixed: Settings = {
+    primitives: [...primitives],
+    ...(nodes !== undefined && { nodes }),
+    // Cells that take what they read as it is must find their own channels.
+    ...(!skeleton.preprocess && { stemMultiplier: skeleton.stemMultiplier }),
+  };
+  const words = (value: unknown) => (Array.isArray(value) ? value.join(", ") : String(value));
+  for (const [key, value] of Object.entries(fixed)) {
+    const [got, expected] = [given[key], value].map(words);
+    if (given[key] === undefined || got === expected) continue;
     throw new UserError(
-      `${locate(["space", "primitives"])}: space.primitives is ${given.join(", ")}, but the space ${name} has ` +
-        `${primitives.join(", ")}. Leave one of the two keys out.`,
+      `${locate(["space", key])}: space.${key} is ${got}, but the space ${name} has ${expected}. ` +
+        "Leave one of the two keys out.",
     );
   }
-  const nodes = (space["nodes"] ?? 4) as number;
-  if (edges && nodes !== 4) {
-    throw new UserError(
-      `${locate(["space", "nodes"])}: space.nodes is ${nodes}, but the space ${name} says what stands on each edge of ` +
-        "a cell of 4 nodes. Set space.nodes to 4, or take another space.",
-    );
-  }
-  return { ...settings, space: { ...space, primitives: [...primitives] } };
+  return { ...settings, space: { stemMultiplier: skeleton.stemMultiplier, ...given, ...fixed } };
 }

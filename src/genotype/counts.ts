@@ -1,8 +1,11 @@
 // Exact parameter counts and multiply-adds by arithmetic on shapes: what a network costs before it is built.
 // The modules are those of the DARTS code: no convolution has a bias, a batch norm with affine adds 2C, and
 // the multiply-adds are those of convolutions and the classifier (no batch norms, no pools, no auxiliary head).
+import { outputOf } from "../space/declare-space.ts";
 import { addedPrimitive, type Primitive } from "../space/primitives.ts";
-import { edgesOfCell, type Genotype, isReduction } from "./genotype.ts";
+import { blockCost, type Skeleton } from "../space/skeleton.ts";
+import { DARTS_SPACE, findSpace } from "../space/spaces.ts";
+import { edgesOf, edgesOfCell, type Genotype, type Inputs } from "./genotype.ts";
 
 /** A number of weights and of multiply-adds for one image. */
 export interface Cost {
@@ -53,6 +56,8 @@ export interface NetworkShape {
 export interface SupernetShape extends NetworkShape {
   readonly nodes?: number;
   readonly primitives: readonly Primitive[];
+  /** Name of the space whose network it is; absent: that of DARTS. */
+  readonly space?: string;
   /** K of PC-DARTS: the operations see 1/K of the channels. */
   readonly partialChannels?: number;
   /** The reduction cell, where it is not searched (GDAS-FRC). */
@@ -61,7 +66,8 @@ export interface SupernetShape extends NetworkShape {
 
 /** Counts the evaluation network of a genotype (DARTS: C = 36 and 20 cells; on ImageNet 48 and 14). */
 export function countNetwork(genotype: Genotype, shape: NetworkShape): NetworkCost {
-  const network = countChain(shape, { affine: true }, (cell) => {
+  const { skeleton } = findSpace(genotype.space ?? DARTS_SPACE.name);
+  const network = countChain({ ...shape, skeleton, affine: true }, (cell) => {
     const edges = edgesOfCell(cell.reduction ? genotype.reduce : genotype.normal);
     const concat = cell.reduction ? genotype.reduceConcat : genotype.normalConcat;
     const costs = edges.map(([op, from]) => countEdge(op, from, cell, true));
@@ -77,22 +83,21 @@ export function countSupernet({
   nodes = 4,
   primitives,
   partialChannels = 1,
+  space = DARTS_SPACE.name,
   fixed,
   ...shape
 }: SupernetShape): SupernetCost {
-  return countChain(shape, { affine: false }, (cell) => {
+  const { skeleton } = findSpace(space);
+  return countChain({ ...shape, skeleton, affine: false }, (cell) => {
     if (cell.reduction && fixed) {
       const own = edgesOfCell(fixed.reduce).map(([op, from]) => countEdge(op, from, cell, false));
       return { ...sum(own), states: fixed.reduceConcat.length };
     }
     const part = { ...cell, channels: cell.channels / partialChannels };
-    const costs: Cost[] = [];
-    for (let node = 0; node < nodes; node++) {
-      for (let from = 0; from < node + 2; from++) {
-        for (const op of primitives) costs.push(countEdge(op, from, part, false));
-      }
-    }
-    return { ...sum(costs), states: nodes };
+    const costs = edgesOf(nodes, skeleton.inputs).flatMap(({ source }) =>
+      primitives.map((op) => countEdge(op, source, part, false)),
+    );
+    return { ...sum(costs), states: outputOf(skeleton, nodes).length };
   });
 }
 
@@ -114,39 +119,77 @@ export function reducedSize(size: ImageSize, times: number): [height: number, wi
 export interface CellShape {
   readonly channels: number;
   readonly reduction: boolean;
+  /** Cells that it reads; absent: two. */
+  readonly inputs?: Inputs;
   readonly sizeIn: readonly [height: number, width: number];
   readonly size: readonly [height: number, width: number];
 }
 
 /** Stem, chain of cells and classifier; `countEdges` counts the inside of one cell. */
 function countChain(
-  shape: NetworkShape,
-  { affine }: { affine: boolean },
+  { skeleton, affine, ...shape }: NetworkShape & { readonly skeleton: Skeleton; readonly affine: boolean },
   countEdges: (cell: CellShape) => Cost & { states: number },
 ): SupernetCost {
   const { classes = 10, cells: cellCount } = shape;
-  const stem = countStem(shape);
+  const { inputs, reductionsAt, stemMultiplier } = skeleton;
+  const reductions = reductionsAt(cellCount);
+  const stem = countStem({ stemMultiplier, ...shape });
   const cells: CellCost[] = [];
   let { size, channelsBefore, channelsPrevious } = stem;
   let { channels } = shape;
   for (let index = 0; index < cellCount; index++) {
-    const reduction = isReduction(index, cellCount);
+    const reduction = reductions.includes(index);
     if (reduction) channels *= 2;
-    const cell = { channels, reduction, sizeIn: size, size: reduction ? reducedSize(size, 1) : size };
-    const { states, ...edges } = countEdges(cell);
-    // State 0 arrives twice as large after a reduction; FactorizedReduce brings it to `size` as it projects it.
-    const projected = channelsBefore + channelsPrevious;
-    const preprocess: Cost = {
-      params: projected * channels + (affine ? 4 * channels : 0),
-      macs: projected * channels * pixelsOf(size),
-    };
-    const outputChannels = states * channels;
-    cells.push({ channels, outputChannels, size: cell.size, reduction, ...sum([preprocess, edges]) });
+    const cell = { channels, reduction, inputs, sizeIn: size, size: reduction ? reducedSize(size, 1) : size };
+    const { outputChannels, ...inside } =
+      reduction && skeleton.reduction !== "cell"
+        ? countBlock(skeleton.reduction, cell, channelsPrevious)
+        : countInside(cell, countEdges, {
+            affine,
+            // State 0 arrives twice as large after a reduction; FactorizedReduce brings it to `size` as it projects it.
+            projected: inputs === 2 ? [channelsBefore, channelsPrevious] : [channelsPrevious],
+            preprocess: skeleton.preprocess,
+          });
+    cells.push({ channels, outputChannels, size: cell.size, reduction, ...inside });
     [channelsBefore, channelsPrevious] = [channelsPrevious, outputChannels];
     size = cell.size;
   }
-  const classifier = { params: channelsPrevious * classes + classes, macs: channelsPrevious * classes };
+  const norm = skeleton.head === "norm-relu-pool" ? 2 * channelsPrevious : 0;
+  const classifier = {
+    params: norm + channelsPrevious * classes + classes,
+    macs: channelsPrevious * classes,
+  };
   return { ...sum([stem, ...cells, classifier]), stem: sum([stem]), cells, classifier };
+}
+
+/** A cell: the projections of what it reads, and its edges. */
+function countInside(
+  cell: CellShape,
+  countEdges: (cell: CellShape) => Cost & { states: number },
+  {
+    affine,
+    projected,
+    preprocess,
+  }: { readonly affine: boolean; readonly projected: readonly number[]; readonly preprocess: boolean },
+): Cost & { outputChannels: number } {
+  const { channels, sizeIn } = cell;
+  const { states, ...edges } = countEdges(cell);
+  const projections = (preprocess ? projected : []).map((from) => ({
+    params: from * channels + (affine ? 2 * channels : 0),
+    macs: from * channels * pixelsOf(sizeIn),
+  }));
+  return { ...sum([...projections, edges]), outputChannels: states * channels };
+}
+
+/** A block, which puts out twice the channels that it reads. */
+function countBlock(
+  name: string,
+  { sizeIn, size }: CellShape,
+  inChannels: number,
+): Cost & { outputChannels: number } {
+  const outputChannels = 2 * inChannels;
+  const shape = { inChannels, outChannels: outputChannels, inputSize: sizeIn, outputSize: size };
+  return { ...blockCost(name, shape), outputChannels };
 }
 
 /** The stem, whose batch norms are affine in the supernet too, and the two states it hands to the first cell. */
@@ -183,8 +226,8 @@ function countStem({
 
 /** One operation on the edge from state `from`: in a reduction cell, edges from the cell's inputs have stride 2. */
 export function countEdge(op: Primitive, from: number, cell: CellShape, affine: boolean): Cost {
-  const { channels: c, reduction, sizeIn, size } = cell;
-  const stride = reduction && from < 2 ? 2 : 1;
+  const { channels: c, reduction, inputs = 2, sizeIn, size } = cell;
+  const stride = reduction && from < inputs ? 2 : 1;
   const norm = affine ? 2 * c : 0;
   const pixels = pixelsOf(size);
   /** Depthwise k x k, then 1x1. */
@@ -226,6 +269,10 @@ export function countEdge(op: Primitive, from: number, cell: CellShape, affine: 
     }
     case "norm_max_pool_3x3":
       return { params: norm, macs: 0 };
+    case "nor_conv_1x1":
+      return { params: c * c + norm, macs: c * c * pixels };
+    case "nor_conv_3x3":
+      return { params: 9 * c * c + norm, macs: 9 * c * c * pixels };
     default: // a plugin's
       return addedPrimitive(op).cost({
         channels: c,

@@ -6,7 +6,7 @@ export interface EdgeDifference {
   readonly cell: "normal" | "reduce";
   /** From 0. */
   readonly node: number;
-  /** State that the edges read: 0 and 1 are the outputs of the two cells before, 2… the nodes. */
+  /** State that the edges read: 0 and 1 are the outputs of the two cells before (0 where one is read), then the nodes. */
   readonly predecessor: number;
   readonly a: readonly string[];
   readonly b: readonly string[];

@@ -2,14 +2,18 @@
 // Everywhere `none` takes part in the softmax but is never kept (SNAS excepted), and ties go to the
 // lower predecessor and then to the operation that stands first, as in the published code.
 import { UserError } from "../errors.ts";
+import { kindsOf, outputOf, type SearchSpace } from "../space/declare-space.ts";
 import type { Primitive } from "../space/primitives.ts";
-import { allNodes, type CellEdges, cellOf, type Edge, edgeOffset, type Genotype } from "./genotype.ts";
+import { DARTS_SPACE, genotypeSpace } from "../space/spaces.ts";
+import { type CellEdges, cellOf, type Edge, edgeOffset, type Genotype, type Inputs } from "./genotype.ts";
 import { type Matrix, softmax, softmaxRows } from "./softmax.ts";
 
 /** The architecture parameters of one cell: alphas [edges][operations] and, in PC-DARTS, betas [edges]. */
 export interface CellLogits {
   readonly alphas: Matrix;
   readonly betas?: readonly number[] | undefined;
+  /** Cells that the cell reads; absent: two. */
+  readonly inputs?: Inputs;
 }
 
 /** Derives the kept edges of one cell. */
@@ -34,83 +38,122 @@ export const DISCRETIZATION_RULES = {
   "snas-two-edges": deriveSnasTwoEdges,
 } as const satisfies Record<string, DiscretizationRule>;
 
-/** The genotype that a rule (by default that of DARTS, section 2.4) derives; all nodes are concatenated. */
+/**
+ * The genotype that a rule (by default that of DARTS, section 2.4) derives. A space that says itself what its cells keep
+ * goes before the rule; it also says which nodes are put out (all, in DARTS).
+ */
 export function deriveGenotype(
   { normal, reduce, normalBetas, reduceBetas }: GenotypeLogits,
   primitives: readonly Primitive[],
   rule: DiscretizationRule = deriveDarts,
+  space: SearchSpace = DARTS_SPACE,
 ): Genotype {
-  return {
-    normal: rule({ alphas: normal, betas: normalBetas }, primitives),
-    normalConcat: allNodes(countNodes(normal)),
-    reduce: rule({ alphas: reduce, betas: reduceBetas }, primitives),
-    reduceConcat: allNodes(countNodes(reduce)),
-  };
+  const { inputs } = space.skeleton;
+  const derive = space.keeps === "every-edge" ? deriveSnas : rule;
+  return genotypeIn(space, countNodes(normal, inputs), {
+    normal: derive({ alphas: normal, betas: normalBetas, inputs }, primitives),
+    reduce: kindsOf(space).includes("reduce")
+      ? derive({ alphas: reduce, betas: reduceBetas, inputs }, primitives)
+      : [],
+  });
+}
+
+/** The genotype of cells of so many nodes in a space, which says what they put out. */
+export function genotypeIn(
+  space: SearchSpace,
+  nodes: number,
+  { normal, reduce }: Pick<Genotype, "normal" | "reduce">,
+): Genotype {
+  const concat = outputOf(space.skeleton, nodes);
+  const reduceConcat = kindsOf(space).includes("reduce") ? concat : [];
+  return { ...genotypeSpace(space), normal, normalConcat: concat, reduce, reduceConcat };
 }
 
 /** DARTS: each node keeps the two edges whose best operation is most probable, the best first. */
-export function deriveDarts({ alphas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
-  return keepTwoEdges(softmaxRows(checkAlphas(alphas, primitives)), primitives);
+export function deriveDarts({ alphas, inputs }: CellLogits, primitives: readonly Primitive[]): CellEdges {
+  return keepTwoEdges(strengthsOf(checkAlphas(alphas, primitives, inputs)), primitives, inputs);
 }
 
 /** DARTS' rule on I-DARTS' probabilities: one softmax over all pairs of edge and operation of a node. */
-export function deriveDartsByNode({ alphas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
-  checkAlphas(alphas, primitives);
-  const probabilities = nodesOf(alphas).flatMap(({ first, last }) => {
+export function deriveDartsByNode(
+  { alphas, inputs }: CellLogits,
+  primitives: readonly Primitive[],
+): CellEdges {
+  checkAlphas(alphas, primitives, inputs);
+  const probabilities = nodesOf(alphas, inputs).flatMap(({ first, last }) => {
     const joint = softmax(alphas.slice(first, last).flat());
     return Array.from({ length: last - first }, (_, i) =>
       joint.slice(i * primitives.length, (i + 1) * primitives.length),
     );
   });
-  return keepTwoEdges(probabilities, primitives);
+  return keepTwoEdges(onlyThere(probabilities, alphas), primitives, inputs);
 }
 
 /** PC-DARTS: as DARTS, with probabilities times the softmax of the betas over the edges of the node. */
-export function derivePcDarts({ alphas, betas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
-  checkAlphas(alphas, primitives);
+export function derivePcDarts(
+  { alphas, betas, inputs }: CellLogits,
+  primitives: readonly Primitive[],
+): CellEdges {
+  checkAlphas(alphas, primitives, inputs);
   if (betas?.length !== alphas.length) {
     throw new RangeError(
       `betas: got ${betas?.length ?? "none"}, expected one for each of ${alphas.length} edges`,
     );
   }
-  const edgeWeights = nodesOf(alphas).flatMap(({ first, last }) => softmax(betas.slice(first, last)));
+  const own = betas.map((beta, edge) => (alphas[edge]!.some(isThere) ? beta : ABSENT));
+  const edgeWeights = nodesOf(alphas, inputs).flatMap(({ first, last }) => softmax(own.slice(first, last)));
   const strengths = softmaxRows(alphas).map((row, edge) => row.map((p) => p * edgeWeights[edge]!));
-  return keepTwoEdges(strengths, primitives);
+  return keepTwoEdges(onlyThere(strengths, alphas), primitives, inputs);
 }
 
 /** GDAS: each node keeps its two most probable pairs of edge and operation, which may share an edge. */
-export function deriveGdas({ alphas }: CellLogits, primitives: readonly Primitive[]): CellEdges {
-  return keepPairs(softmaxRows(checkAlphas(alphas, primitives)), primitives, 2);
+export function deriveGdas({ alphas, inputs }: CellLogits, primitives: readonly Primitive[]): CellEdges {
+  return keepPairs(strengthsOf(checkAlphas(alphas, primitives, inputs)), primitives, { pairs: 2, inputs });
 }
 
 /**
  * I-DARTS: of the one softmax over all pairs of edge and operation of a node, the `pairs` most probable without `none`
  * are kept (all, where there are fewer). A pair's probability grows with its alpha, so the alphas themselves rank them.
  */
-export function deriveIDarts({ alphas }: CellLogits, primitives: readonly Primitive[], pairs = 2): CellEdges {
-  return keepPairs(checkAlphas(alphas, primitives), primitives, pairs);
+export function deriveIDarts(
+  { alphas, inputs }: CellLogits,
+  primitives: readonly Primitive[],
+  pairs = 2,
+): CellEdges {
+  return keepPairs(checkAlphas(alphas, primitives, inputs), primitives, { pairs, inputs });
 }
 
 /** SNAS: every edge keeps its most probable operation, which may be `none`; edges in supernet order. */
-export function deriveSnas({ alphas }: CellLogits, primitives: readonly Primitive[]): CellEdges {
-  checkAlphas(alphas, primitives);
+export function deriveSnas({ alphas, inputs }: CellLogits, primitives: readonly Primitive[]): CellEdges {
+  checkAlphas(alphas, primitives, inputs);
   return cellOf(
-    nodesOf(alphas).map(({ first, last }) =>
-      alphas.slice(first, last).map((row, from): Edge => [primitives[row.indexOf(Math.max(...row))]!, from]),
+    nodesOf(alphas, inputs).map(({ first, last }) =>
+      alphas.slice(first, last).flatMap((row, from): Edge[] => {
+        const largest = Math.max(...row);
+        return isThere(largest) ? [[primitives[row.indexOf(largest)]!, from]] : [];
+      }),
     ),
   );
 }
 
 /** SNAS with two edges for each node: those whose most probable operation, `none` included, is most probable. */
-export function deriveSnasTwoEdges({ alphas }: CellLogits, primitives: readonly Primitive[]): Edge[] {
-  const probabilities = softmaxRows(checkAlphas(alphas, primitives));
-  return nodesOf(alphas).flatMap(({ first, last }) =>
-    probabilities
-      .slice(first, last)
-      .map((row, from) => ({ row, from, strength: Math.max(...row) }))
-      .sort((a, b) => b.strength - a.strength)
-      .slice(0, 2)
-      .map(({ row, from, strength }): Edge => [primitives[row.indexOf(strength)]!, from]),
+export function deriveSnasTwoEdges(
+  { alphas, inputs }: CellLogits,
+  primitives: readonly Primitive[],
+): CellEdges {
+  checkAlphas(alphas, primitives, inputs);
+  return cellOf(
+    nodesOf(alphas, inputs).map(({ first, last }) =>
+      alphas
+        .slice(first, last)
+        .map((row, from) => ({ row, from }))
+        .filter(({ row }) => row.some(isThere))
+        .map(({ row, from }) => ({ row: softmax(row), from }))
+        .map(({ row, from }) => ({ row, from, strength: Math.max(...row) }))
+        .sort((a, b) => b.strength - a.strength)
+        .slice(0, 2)
+        .map(({ row, from, strength }): Edge => [primitives[row.indexOf(strength)]!, from]),
+    ),
   );
 }
 
@@ -137,27 +180,39 @@ export function deriveRecurrent<Activation extends string>(
   return kept;
 }
 
-/** Two edges for each node by the largest strength among their operations other than `none`. */
-export function keepTwoEdges(strengths: Matrix, primitives: readonly Primitive[]): Edge[] {
-  return nodesOf(strengths).flatMap(({ first, last }) =>
-    rankEdges(strengths.slice(first, last), primitives)
-      .slice(0, 2)
-      .map(({ edge }) => edge),
+/**
+ * Two edges for each node by the largest strength among their operations other than `none`; fewer where a node has not
+ * as many with such an operation.
+ */
+export function keepTwoEdges(
+  strengths: Matrix,
+  primitives: readonly Primitive[],
+  inputs?: Inputs,
+): CellEdges {
+  return cellOf(
+    nodesOf(strengths, inputs).map(({ first, last }) =>
+      rankEdges(strengths.slice(first, last), primitives)
+        .filter(({ strength }) => isThere(strength))
+        .slice(0, 2)
+        .map(({ edge }) => edge),
+    ),
   );
 }
 
 /** The number of nodes of a fully connected cell with an edge for each row; 14 rows are 4 nodes. */
-export function countNodes(rows: Matrix): number {
-  const nodes = (Math.sqrt(9 + 8 * rows.length) - 3) / 2;
+export function countNodes(rows: Matrix, inputs: Inputs = 2): number {
+  const odd = 2 * inputs - 1;
+  const nodes = (Math.sqrt(odd ** 2 + 8 * rows.length) - odd) / 2;
   if (!Number.isInteger(nodes) || nodes < 1) {
-    throw new RangeError(`alphas: got ${rows.length} rows, expected those of a cell: 2, 5, 9, 14, 20, …`);
+    const expected = [1, 2, 3, 4, 5].map((count) => edgeOffset(count, inputs)).join(", ");
+    throw new RangeError(`alphas: got ${rows.length} rows, expected those of a cell: ${expected}, …`);
   }
   return nodes;
 }
 
 /** Throws for alphas of another shape, and for those of a search that diverged; returns them otherwise. */
-export function checkAlphas(alphas: Matrix, primitives: readonly Primitive[]): Matrix {
-  countNodes(alphas);
+export function checkAlphas(alphas: Matrix, primitives: readonly Primitive[], inputs?: Inputs): Matrix {
+  countNodes(alphas, inputs);
   checkRows(alphas, primitives);
   return alphas;
 }
@@ -174,11 +229,29 @@ function checkRows(alphas: Matrix, ops: readonly string[]): void {
 }
 
 /** The rows of each node. */
-function nodesOf(rows: Matrix): { first: number; last: number }[] {
-  return Array.from({ length: countNodes(rows) }, (_, node) => ({
-    first: edgeOffset(node),
-    last: edgeOffset(node + 1),
+function nodesOf(rows: Matrix, inputs?: Inputs): { first: number; last: number }[] {
+  return Array.from({ length: countNodes(rows, inputs) }, (_, node) => ({
+    first: edgeOffset(node, inputs),
+    last: edgeOffset(node + 1, inputs),
   }));
+}
+
+/** The logit, and the strength, of a candidate that its edge does not have. */
+const ABSENT = Number.NEGATIVE_INFINITY;
+
+/** Whether a logit is of a candidate that its edge has. */
+function isThere(logit: number): boolean {
+  return logit > ABSENT;
+}
+
+/** The probabilities of each edge's candidates. */
+function strengthsOf(alphas: Matrix): number[][] {
+  return onlyThere(softmaxRows(alphas), alphas);
+}
+
+/** The strengths, but of candidates that are not there the one that no rule keeps. */
+function onlyThere(strengths: Matrix, alphas: Matrix): number[][] {
+  return strengths.map((row, edge) => row.map((p, k) => (isThere(alphas[edge]![k]!) ? p : ABSENT)));
 }
 
 /** The edges of one node with their best operation other than `none`, the strongest first. */
@@ -200,13 +273,16 @@ function rankOps<Op extends string>(row: readonly number[], ops: readonly Op[]) 
 }
 
 /** The strongest pairs of edge and operation of each node. */
-function keepPairs(strengths: Matrix, primitives: readonly Primitive[], pairs: number): CellEdges {
-  const byNode = nodesOf(strengths).map(({ first, last }) =>
+function keepPairs(
+  strengths: Matrix,
+  primitives: readonly Primitive[],
+  { pairs, inputs }: { readonly pairs: number; readonly inputs: Inputs | undefined },
+): CellEdges {
+  const byNode = nodesOf(strengths, inputs).map(({ first, last }) =>
     strengths
       .slice(first, last)
       .flatMap((row, from) => primitives.map((op, k) => ({ edge: [op, from] as const, strength: row[k]! })))
-      // -Infinity: a candidate that the edge does not have.
-      .filter(({ edge: [op], strength }) => op !== "none" && strength > Number.NEGATIVE_INFINITY)
+      .filter(({ edge: [op], strength }) => op !== "none" && isThere(strength))
       .sort((a, b) => b.strength - a.strength)
       .slice(0, pairs)
       .map(({ edge }) => edge),

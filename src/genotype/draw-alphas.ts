@@ -2,13 +2,15 @@
 // (columns), the darker the more probable, and below it the weight of the edge where a method learns one (PC-DARTS'
 // betas). Nodes are rows and the states that they read columns. Written by hand as SVG, without ids or scripts; its
 // colours follow the reader's choice of a light or a dark page.
+import { kindsOf, type SearchSpace } from "../space/declare-space.ts";
 import type { Primitive } from "../space/primitives.ts";
+import { DARTS_SPACE } from "../space/spaces.ts";
 import { countNodes } from "./discretize.ts";
 import { stateName } from "./draw.ts";
-import { edgeOffset } from "./genotype.ts";
+import { edgeOffset, type Inputs } from "./genotype.ts";
 import { softmax } from "./softmax.ts";
 
-/** Alphas (and betas) of both cells at the end of an epoch, as the event log has them: raw, null without a candidate. */
+/** Alphas (and betas) of the cells at the end of an epoch, as the event log has them: raw, null without a candidate. */
 export interface AlphaEpoch {
   readonly alphas: Readonly<Record<"normal" | "reduce", readonly (readonly (number | null)[])[]>>;
   readonly edgeLogits?: Readonly<Record<"normal" | "reduce", readonly number[]>> | undefined;
@@ -19,6 +21,8 @@ export interface AlphaDrawing {
   readonly primitives: readonly Primitive[];
   /** What competes in one softmax: the operations of an edge (the default), or of all edges of a node. */
   readonly softmax?: "edge" | "node";
+  /** The space that is searched; absent: that of DARTS. */
+  readonly space?: SearchSpace;
   readonly title?: string;
 }
 
@@ -44,12 +48,13 @@ const STYLE =
 export function cellProbabilities(
   { alphas, edgeLogits }: AlphaEpoch,
   cell: "normal" | "reduce",
-  over: "edge" | "node" = "edge",
+  { softmax: over = "edge", space = DARTS_SPACE }: Pick<AlphaDrawing, "softmax" | "space"> = {},
 ): CellProbabilities {
-  const rows = alphas[cell].map((row) => row.map((alpha) => alpha ?? Number.NEGATIVE_INFINITY));
+  const { inputs } = space.skeleton;
+  const rows = alphas[cell].map((row) => row.map((alpha) => alpha ?? ABSENT));
   const byNode = <T>(values: readonly T[], fn: (own: readonly T[]) => readonly T[]): T[] =>
-    Array.from({ length: countNodes(rows) }, (_, node) =>
-      fn(values.slice(edgeOffset(node), edgeOffset(node + 1))),
+    Array.from({ length: countNodes(rows, inputs) }, (_, node) =>
+      fn(values.slice(edgeOffset(node, inputs), edgeOffset(node + 1, inputs))),
     ).flat();
   const joint = (own: readonly number[][]) => {
     const all = softmax(own.flat());
@@ -57,19 +62,32 @@ export function cellProbabilities(
   };
   return {
     operations: over === "edge" ? rows.map(softmax) : byNode(rows, (own) => joint(own as number[][])),
-    edges: edgeLogits && byNode(edgeLogits[cell], softmax),
+    edges:
+      edgeLogits &&
+      byNode(
+        edgeLogits[cell].map((beta, edge) => (isThere(rows[edge]!) ? beta : ABSENT)),
+        softmax,
+      ),
   };
+}
+
+/** The logit of what an edge does not have. */
+const ABSENT = Number.NEGATIVE_INFINITY;
+
+function isThere(row: readonly number[]): boolean {
+  return row.some((alpha) => alpha > ABSENT);
 }
 
 /** Draws the epochs of a search as one `<svg>` element; a cell that is not searched is left out. */
 export function drawAlphasSvg(
   epochs: readonly AlphaEpoch[],
-  { primitives, softmax: over = "edge", title = "alphas" }: AlphaDrawing,
+  { primitives, softmax: over, space = DARTS_SPACE, title = "alphas" }: AlphaDrawing,
 ): string {
   const shown = sampled(epochs, PANEL);
+  const { inputs } = space.skeleton;
   const cells = (["normal", "reduce"] as const).flatMap((cell) =>
     (shown[0]?.alphas[cell].length ?? 0) > 0
-      ? [{ cell, history: shown.map((epoch) => cellProbabilities(epoch, cell, over)) }]
+      ? [{ cell, history: shown.map((epoch) => cellProbabilities(epoch, cell, { softmax: over, space })) }]
       : [],
   );
   const all = cells.flatMap(({ history }) => history.flatMap(({ operations }) => operations.flat()));
@@ -84,12 +102,16 @@ export function drawAlphasSvg(
     const drawn = drawCell(history, primitives, {
       y,
       top,
-      name: cell === "normal" ? "normal cell" : "reduction cell",
+      name: kindsOf(space).length === 1 ? "cell" : cell === "normal" ? "normal cell" : "reduction cell",
+      inputs,
     });
     parts.push(drawn.svg);
     y = drawn.bottom + 14;
   }
-  const states = Math.max(0, ...cells.map(({ history }) => countNodes(history[0]!.operations) + 1));
+  const states = Math.max(
+    0,
+    ...cells.map(({ history }) => countNodes(history[0]!.operations, inputs) + inputs - 1),
+  );
   const width = GUTTER + states * (PANEL + GAP) + GAP;
   const text = `${title}: epochs 1 to ${epochs.length} from left to right, shades from 0 to ${top}`;
   return (
@@ -103,13 +125,18 @@ export function drawAlphasSvg(
 function drawCell(
   history: readonly CellProbabilities[],
   primitives: readonly Primitive[],
-  { y, top, name }: { readonly y: number; readonly top: number; readonly name: string },
+  {
+    y,
+    top,
+    name,
+    inputs,
+  }: { readonly y: number; readonly top: number; readonly name: string; readonly inputs: Inputs },
 ): { svg: string; bottom: number } {
   const { operations, edges } = history[0]!;
   const parts = [`<text class="h" x="${GAP}" y="${y + 16}">${name}</text>`];
   const height = primitives.length * ROW;
   let at = y + 26;
-  for (let node = 0; edgeOffset(node) < operations.length; node++) {
+  for (let node = 0; edgeOffset(node, inputs) < operations.length; node++) {
     const names = [...primitives.keys()].map(
       (k) =>
         `<text class="r" x="${GUTTER - 6}" y="${at + 14 + k * ROW + 9}">${xmlText(primitives[k]!)}</text>`,
@@ -117,10 +144,12 @@ function drawCell(
     if (edges)
       names.push(`<text class="r" x="${GUTTER - 6}" y="${at + 14 + height + 11}">edge weight</text>`);
     parts.push(...names);
-    for (let from = 0; from < node + 2; from++) {
-      const edge = edgeOffset(node) + from;
+    for (let from = 0; from < node + inputs; from++) {
+      const edge = edgeOffset(node, inputs) + from;
+      if (!operations[edge]!.some((p) => p > 0)) continue; // an edge that is not there
       const x = GUTTER + from * (PANEL + GAP);
-      const heading = `<text x="${x}" y="${at + 10}">node ${node} ← ${stateName(from)}</text>`;
+      const source = stateName(from, inputs);
+      const heading = `<text x="${x}" y="${at + 10}">node ${node} ← ${source}</text>`;
       const rows = [...primitives.keys()].map((k) =>
         history.map((epoch) => epoch.operations[edge]![k]! / top),
       );
@@ -129,7 +158,7 @@ function drawCell(
       const values = primitives.map((op, k) => `${op} ${last.operations[edge]![k]!.toFixed(3)}`);
       if (last.edges) values.push(`edge weight ${last.edges[edge]!.toFixed(3)}`);
       parts.push(
-        `<g><title>node ${node} ← ${stateName(from)}, last epoch: ${xmlText(values.join(", "))}</title>`,
+        `<g><title>node ${node} ← ${source}, last epoch: ${xmlText(values.join(", "))}</title>`,
         heading,
         drawMap(rows, { x, y: at + 14, rowHeight: ROW, kind: "p" }),
         ...(edges ? [drawMap(weights, { x, y: at + 14 + height + 3, rowHeight: STRIP, kind: "b" })] : []),

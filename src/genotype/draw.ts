@@ -3,13 +3,15 @@
 // out and is loaded on the first call only.
 import pc from "picocolors";
 import { addedPrimitive, type Primitive } from "../space/primitives.ts";
-import { type CellEdges, type Edge, edgesByNode } from "./genotype.ts";
+import { DARTS_SPACE, findSpace } from "../space/spaces.ts";
+import { type CellEdges, type Edge, edgesByNode, type Genotype, type Inputs } from "./genotype.ts";
 
 /** Colours of the operations' families; those of the picture are dark enough to read as text on white. */
 const FAMILIES = [
   { prefix: "sep_conv", colour: "#1d5fa8", terminal: "blue" },
   { prefix: "dil_conv", colour: "#7a3e9d", terminal: "magenta" },
   { prefix: "group_conv", colour: "#0b7285", terminal: "cyan" },
+  { prefix: "nor_conv", colour: "#1d5fa8", terminal: "blue" },
   { prefix: "norm_max_pool", colour: "#b35309", terminal: "yellow" },
   { prefix: "conv", colour: "#0b7285", terminal: "cyan" },
   { prefix: "max_pool", colour: "#b35309", terminal: "yellow" },
@@ -25,14 +27,40 @@ export function opColour(op: Primitive): string {
   return familyOf(op).colour;
 }
 
-/** Draws a cell as an `<svg>` element of its own size; the same cell always gives the same text. */
+/** A cell of a genotype, as it is drawn. */
+export interface DrawnCell {
+  readonly kind: "normal" | "reduce";
+  /** "normal cell", or "cell" where there is one kind. */
+  readonly name: string;
+  readonly edges: CellEdges;
+  readonly concat: readonly number[];
+  readonly inputs: Inputs;
+}
+
+/** The cells that a genotype has, the normal one first. */
+export function cellsOf({ space, normal, normalConcat, reduce, reduceConcat }: Genotype): DrawnCell[] {
+  const { inputs } = findSpace(space ?? DARTS_SPACE.name).skeleton;
+  const first = { kind: "normal", edges: normal, concat: normalConcat, inputs } as const;
+  if (reduce.length === 0) return [{ ...first, name: "cell" }];
+  const second = { kind: "reduce", edges: reduce, concat: reduceConcat, inputs } as const;
+  return [
+    { ...first, name: "normal cell" },
+    { ...second, name: "reduction cell" },
+  ];
+}
+
+/**
+ * Draws a cell, which reads two cells where not said otherwise, as an `<svg>` element of its own size; the same cell
+ * always gives the same text.
+ */
 export async function drawCellSvg(
   cell: CellEdges,
   concat: readonly number[],
   title?: string,
+  inputs?: Inputs,
 ): Promise<string> {
   const { instance } = await import("@viz-js/viz");
-  const svg = (await instance()).renderString(cellDot(cell, concat, title), { format: "svg" });
+  const svg = (await instance()).renderString(cellDot(cell, concat, title, inputs), { format: "svg" });
   // Only the element, and without ids, so that a page can hold several: the XML prologue and Graphviz's
   // comments have no place there.
   const element = svg.slice(svg.indexOf("<svg")).replaceAll(/<!--.*?-->\n?/gs, "");
@@ -40,17 +68,24 @@ export async function drawCellSvg(
 }
 
 /** The Graphviz source of {@link drawCellSvg}'s picture, for those who want to change its looks. */
-export function cellDot(cell: CellEdges, concat: readonly number[], title?: string): string {
-  const inputs = [0, 1].map(
-    (state) => `  ${state} [label=${cellName(`k&#8722;${2 - state}`)}, fillcolor="#dff1e3", color="#6fae7f"]`,
+export function cellDot(
+  cell: CellEdges,
+  concat: readonly number[],
+  title?: string,
+  inputs: Inputs = 2,
+): string {
+  const read = Array.from(
+    { length: inputs },
+    (_, state) =>
+      `  ${state} [label=${cellName(`k&#8722;${inputs - state}`)}, fillcolor="#dff1e3", color="#6fae7f"]`,
   );
   const nodes = edgesByNode(cell).flatMap((edges, node) => {
     const arrows = edges.map(([op, from]) => {
       const colour = opColour(op);
       const style = op === "none" ? ", style=dashed" : "";
-      return `  ${from} -> ${node + 2} [label=" ${op} ", color="${colour}", fontcolor="${colour}"${style}]`;
+      return `  ${from} -> ${node + inputs} [label=" ${op} ", color="${colour}", fontcolor="${colour}"${style}]`;
     });
-    return [`  ${node + 2} [label="${node}", fillcolor="#e3eefa", color="#7fa6d1"]`, ...arrows];
+    return [`  ${node + inputs} [label="${node}", fillcolor="#e3eefa", color="#7fa6d1"]`, ...arrows];
   });
   return [
     `digraph ${quote(title ?? "cell")} {`,
@@ -59,9 +94,9 @@ export function cellDot(cell: CellEdges, concat: readonly number[], title?: stri
     '  node [shape=box, style="rounded,filled", penwidth=1.2, fontname="Helvetica", fontsize=15, height=0.45,',
     `    width=0.5, fontcolor="${INK}"]`,
     '  edge [fontname="Helvetica", fontsize=12, penwidth=1.4, arrowsize=0.7]',
-    ...inputs,
+    ...read,
     // An edge that is not drawn keeps the older cell on top.
-    "  { rank=same; 0 -> 1 [style=invis] }",
+    ...(inputs === 2 ? ["  { rank=same; 0 -> 1 [style=invis] }"] : []),
     ...nodes,
     `  out [label=${cellName("k")}, fillcolor="#fbf0d0", color="#cfae55"]`,
     ...concat.map((state) => `  ${state} -> out [color="#a0a6ad", penwidth=1.1]`),
@@ -76,12 +111,13 @@ export function cellDot(cell: CellEdges, concat: readonly number[], title?: stri
 export function drawCellText(
   cell: CellEdges,
   concat: readonly number[],
-  { colour = pc.isColorSupported }: { colour?: boolean } = {},
+  { colour = pc.isColorSupported, inputs = 2 }: { colour?: boolean; inputs?: Inputs } = {},
 ): string {
   const paint = pc.createColors(colour);
+  const nameOf = (state: number) => stateName(state, inputs);
   const term = ([op, from]: Edge) => ({
-    plain: `${op}(${stateName(from)})`,
-    painted: paint[familyOf(op).terminal](op) + paint.dim(`(${stateName(from)})`),
+    plain: `${op}(${nameOf(from)})`,
+    painted: paint[familyOf(op).terminal](op) + paint.dim(`(${nameOf(from)})`),
   });
   const rows = edgesByNode(cell).map((edges) => edges.map(term));
   const width = (column: number) => Math.max(0, ...rows.map((row) => row[column]?.plain.length ?? 0));
@@ -96,7 +132,7 @@ export function drawCellText(
     );
     return `${`node ${node}`.padEnd(names)} = ${terms.join(" + ")}`;
   });
-  const output = `${"c_{k}".padEnd(names)} = concat${paint.dim(`(${concat.map(stateName).join(", ")})`)}`;
+  const output = `${"c_{k}".padEnd(names)} = concat${paint.dim(`(${concat.map(nameOf).join(", ")})`)}`;
   return [...lines, output].join("\n");
 }
 
@@ -105,9 +141,9 @@ function familyOf(op: Primitive) {
   return family ?? { colour: addedPrimitive(op).colour, terminal: "red" as const };
 }
 
-/** `c_{k-2}`, `c_{k-1}`, `node 0`, … */
-export function stateName(state: number): string {
-  return state < 2 ? `c_{k-${2 - state}}` : `node ${state - 2}`;
+/** `c_{k-2}`, `c_{k-1}`, `node 0`, …; of a cell that reads one cell `c_{k-1}`, `node 0`, … */
+export function stateName(state: number, inputs: Inputs = 2): string {
+  return state < inputs ? `c_{k-${inputs - state}}` : `node ${state - inputs}`;
 }
 
 /** A cell's name c with its index, as a Graphviz label. */

@@ -1,6 +1,7 @@
 // A genotype is plain data: the discrete architecture that a search derives (DARTS, section 2.4).
 // States are numbered as published: 0 and 1 are the outputs of the two cells before, 2… are this cell's
-// nodes, so node i is state i + 2 and may read the states 0…i+1.
+// nodes, so node i is state i + 2 and may read the states 0…i+1. In a space whose cells read one cell (NAS-Bench-201)
+// that is state 0, and node i is state i + 1.
 import type { Primitive } from "../space/primitives.ts";
 
 /** One kept edge: the operation and the state it reads (0, 1: the two cells before; 2…: this cell's nodes). */
@@ -13,8 +14,10 @@ export type Edge = readonly [op: Primitive, predecessor: number];
  */
 export type CellEdges = readonly Edge[] | readonly (readonly Edge[])[];
 
-/** A pair of derived cells. */
+/** A pair of derived cells; where a space has one kind of cell, that is the normal one, and the other is empty. */
 export interface Genotype {
+  /** Name of the space whose network it is for; absent: cells and network of DARTS. */
+  readonly space?: string;
   /** Kept edges of the normal cell. */
   readonly normal: CellEdges;
   /** States concatenated to the normal cell's output. */
@@ -25,17 +28,34 @@ export interface Genotype {
   readonly reduceConcat: readonly number[];
 }
 
+/** States of a cell that are no nodes of its own: as many as it reads cells. */
+export type Inputs = 1 | 2;
+
 /**
  * The index of node i's first edge in a fully connected cell, whose nodes own the edges [0,2), [2,5), [5,9),
- * [9,14), …; so it is also the number of edges of a cell with so many nodes.
+ * [9,14), … ([0,1), [1,3), [3,6), … with one input); so it is also the number of edges of a cell with so many nodes.
  */
-export function edgeOffset(node: number): number {
-  return (node * (node + 3)) / 2;
+export function edgeOffset(node: number, inputs: Inputs = 2): number {
+  return (node * (node - 1 + 2 * inputs)) / 2;
 }
 
 /** The states of all nodes, [2, …, nodes + 1]: the concatenation of every published DARTS cell. */
-export function allNodes(nodes: number): number[] {
-  return Array.from({ length: nodes }, (_, node) => node + 2);
+export function allNodes(nodes: number, inputs: Inputs = 2): number[] {
+  return Array.from({ length: nodes }, (_, node) => node + inputs);
+}
+
+/** The edges of a cell in their published order, each with the state it starts from and the node's it ends in. */
+export function edgesOf(
+  nodes: number,
+  inputs: Inputs = 2,
+): { readonly edge: number; readonly source: number; readonly target: number }[] {
+  return allNodes(nodes, inputs).flatMap((target, node) =>
+    Array.from({ length: target }, (_, source) => ({
+      edge: edgeOffset(node, inputs) + source,
+      source,
+      target,
+    })),
+  );
 }
 
 /** Whether the edges of a cell are a list for each node, and not the published list of two for each. */
@@ -70,12 +90,25 @@ export function cellOf(nodes: readonly (readonly Edge[])[]): CellEdges {
  */
 export type KeptEdges = number | "every";
 
-/** {@link KeptEdges} of one node, by the operations that each edge into it could keep. */
-export function keptBy(kept: KeptEdges, open: readonly (readonly unknown[])[]): number {
-  return kept === "every" ? open.length : Math.min(kept, open.flat().length);
+/** What is kept of a node. */
+export interface Keeping {
+  readonly kept: KeptEdges;
+  /** Whether a node may keep several operations of one edge; absent: no. */
+  readonly shared?: boolean | undefined;
 }
 
-/** Whether cell `index` of `cells` halves the size and doubles the channels: the cells at 1/3 and 2/3 do. */
+/** How many edges one node keeps, by the operations that each edge into it could keep. */
+export function keptBy({ kept, shared = false }: Keeping, open: readonly (readonly unknown[])[]): number {
+  const edges = open.filter((own) => own.length > 0).length;
+  return kept === "every" ? edges : Math.min(kept, shared ? open.flat().length : edges);
+}
+
+/** The places at 1/3 and 2/3 of so many cells, which halve the size and double the channels. */
+export function thirds(cells: number): number[] {
+  return [Math.floor(cells / 3), Math.floor((2 * cells) / 3)];
+}
+
+/** Whether cell `index` of `cells` is one of the {@link thirds}. */
 export function isReduction(index: number, cells: number): boolean {
-  return index === Math.floor(cells / 3) || index === Math.floor((2 * cells) / 3);
+  return thirds(cells).includes(index);
 }

@@ -3,7 +3,7 @@
 import { UserError } from "../errors.ts";
 import type { Primitive } from "../space/primitives.ts";
 import { checkAlphas, keepTwoEdges } from "./discretize.ts";
-import { type Edge, edgeOffset } from "./genotype.ts";
+import { type Edge, edgeOffset, edgesOfCell } from "./genotype.ts";
 import { type Matrix, softmaxRows } from "./softmax.ts";
 
 /** Below every probability, so that a skip that was ruled out loses even against a dropped operation. */
@@ -43,7 +43,7 @@ export function derivePDarts(
   const skip = primitives.indexOf("skip_connect");
   const strengths = softmaxRows(checkAlphas(alphas, primitives));
   for (;;) {
-    const edges = keepTwoEdges(strengths, primitives);
+    const edges = edgesOfCell(keepTwoEdges(strengths, primitives));
     const skips = edges.flatMap(([op, from], i) =>
       op === "skip_connect" ? [edgeOffset(Math.floor(i / 2)) + from] : [],
     );

@@ -109,7 +109,7 @@ export const PUBLISHED_GENOTYPES: readonly PublishedGenotype[] = [
  * the text spells out as for {@link parseGenotype}. Throws a UserError for a name that is not known.
  */
 export function findGenotype(nameOrText: string): Genotype {
-  if (/[({[]/.test(nameOrText)) return parseGenotype(nameOrText);
+  if (/[({[|]/.test(nameOrText)) return parseGenotype(nameOrText);
   const key = (name: string) => name.trim().toLowerCase().replaceAll("-", "_");
   const wanted = key(nameOrText) === "darts" ? "darts_v2" : key(nameOrText);
   const found = PUBLISHED_GENOTYPES.find(({ name }) => key(name) === wanted);

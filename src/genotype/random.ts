@@ -2,23 +2,28 @@
 import { UserError } from "../errors.ts";
 import type { Generator } from "../random/generator.ts";
 import type { Candidates } from "../space/candidates.ts";
+import { kindsOf, type SearchSpace } from "../space/declare-space.ts";
 import type { Primitive } from "../space/primitives.ts";
+import { DARTS_SPACE } from "../space/spaces.ts";
+import { genotypeIn } from "./discretize.ts";
 import {
-  allNodes,
   type CellEdges,
   cellOf,
   type Edge,
   edgeOffset,
   type Genotype,
+  type Inputs,
+  type Keeping,
   type KeptEdges,
   keptBy,
 } from "./genotype.ts";
 
 /**
  * Draws a genotype, all uniformly: for each node of each cell so many different predecessors as `kept` says (two), and
- * for each edge one of the primitives (or of its candidates, where it has its own) but `none`. A node that keeps more
- * edges than it has predecessors takes them all again, with other operations. Throws a UserError when `none` is all
- * there is.
+ * for each edge one of the primitives (or of its candidates, where it has its own) but `none`. A node that would keep
+ * more edges than it has predecessors keeps one of each or, where edges are `shared`, takes them again, with other
+ * operations. In a space that keeps every edge each has
+ * one of all its candidates, `none` among them. Throws a UserError when `none` is all there is.
  */
 export function randomGenotype(
   generator: Generator,
@@ -26,28 +31,34 @@ export function randomGenotype(
     nodes,
     primitives,
     kept = 2,
+    shared,
     candidates,
+    space = DARTS_SPACE,
   }: {
     nodes: number;
     primitives: readonly Primitive[];
     kept?: KeptEdges;
+    shared?: boolean | undefined;
     candidates?: Candidates | undefined;
+    space?: SearchSpace;
   },
 ): Genotype {
-  const ops = primitives.filter((op) => op !== "none");
-  if (ops.length === 0) {
+  if (primitives.every((op) => op === "none")) {
     throw new UserError("primitives: got nothing but none, expected at least one operation to draw");
   }
+  const every = space.keeps === "every-edge";
+  const ops = primitives.filter((op) => every || op !== "none");
   const draw = (cell: keyof Candidates) =>
     randomCell(generator, {
       nodes,
-      kept,
+      inputs: space.skeleton.inputs,
+      keeping: { kept: every ? "every" : kept, shared },
       opsOf: (edge) =>
         candidates ? ops.filter((op) => candidates[cell][edge]!.includes(primitives.indexOf(op))) : ops,
     });
   const normal = draw("normal");
-  const reduce = draw("reduce");
-  return { normal, normalConcat: allNodes(nodes), reduce, reduceConcat: allNodes(nodes) };
+  const reduce = kindsOf(space).includes("reduce") ? draw("reduce") : [];
+  return genotypeIn(space, nodes, { normal, reduce });
 }
 
 /**
@@ -62,12 +73,17 @@ export function countCells(nodes: number, ops: number): bigint {
 
 function randomCell(
   generator: Generator,
-  { nodes, kept, opsOf }: { nodes: number; kept: KeptEdges; opsOf: (edge: number) => readonly Primitive[] },
+  {
+    nodes,
+    inputs,
+    keeping,
+    opsOf,
+  }: { nodes: number; inputs: Inputs; keeping: Keeping; opsOf: (edge: number) => readonly Primitive[] },
 ): CellEdges {
   const byNode = Array.from({ length: nodes }, (_, node) => {
-    const open = [0, 1, ...allNodes(node)].map((from) => opsOf(edgeOffset(node) + from));
+    const open = Array.from({ length: inputs + node }, (_, from) => opsOf(edgeOffset(node, inputs) + from));
     const edges: Edge[] = [];
-    for (const from of drawPredecessors(generator, open, keptBy(kept, open))) {
+    for (const from of drawPredecessors(generator, open, keptBy(keeping, open))) {
       const free = open[from]!.filter(
         (op) => !edges.some(([other, source]) => other === op && source === from),
       );

@@ -3,9 +3,10 @@
 /** A table of numbers, one row for each edge and one column for each operation. */
 export type Matrix = readonly (readonly number[])[];
 
-/** The softmax of one row; -Infinity gives an exact zero. */
+/** The softmax of one row; -Infinity gives an exact zero, and nothing else gives zeros. */
 export function softmax(row: readonly number[]): number[] {
   const largest = Math.max(...row);
+  if (largest === Number.NEGATIVE_INFINITY) return row.map(() => 0);
   const exps = row.map((value) => Math.exp(value - largest));
   const total = exps.reduce((sum, value) => sum + value, 0);
   return exps.map((value) => value / total);

@@ -22,8 +22,13 @@ export function alphaStatistics(
 ): AlphaStatistics {
   if (alphas.length === 0) return { entropy: 0, entropies: [], skips: 0 };
   const entropies = softmaxRows(alphas).map(entropy);
-  const mean = entropies.reduce((sum, value) => sum + value, 0) / entropies.length;
-  return { entropy: mean, entropies, skips: countSkips(rule({ alphas }, primitives)) };
+  return { entropy: meanEntropy(alphas), entropies, skips: countSkips(rule({ alphas }, primitives)) };
+}
+
+/** The mean entropy of the edges' softmax in nats; zero for a cell without alphas, which is fixed. */
+export function meanEntropy(alphas: Matrix): number {
+  const entropies = softmaxRows(alphas).map(entropy);
+  return entropies.reduce((sum, value) => sum + value, 0) / Math.max(1, entropies.length);
 }
 
 /** The number of skip connections among the edges of a cell. */

@@ -4,7 +4,7 @@ import { checkSettings, type Settings } from "../config/check.ts";
 import { completeSettings } from "../config/load.ts";
 import type { Config, ConfigInput } from "../config/schema.ts";
 import type { Genotype } from "../genotype/genotype.ts";
-import { formatPython, parseGenotype } from "../genotype/parse.ts";
+import { formatGenotype, parseGenotype } from "../genotype/parse.ts";
 import { loadConfig } from "../plugin/config.ts";
 import { loadPlugins } from "../plugin/load.ts";
 import type { LoggedEvent } from "../run/events.ts";
@@ -65,7 +65,7 @@ export async function train(
   cell: Genotype | string,
   options: JobOptions = {},
 ): Promise<RunReport> {
-  const named = typeof cell === "string" ? cell : formatPython(cell);
+  const named = typeof cell === "string" ? cell : formatGenotype(cell);
   const complete = await completeConfig(config);
   const { json } = await trainCommand(complete, { ...newRun(options), cell: named });
   return json as unknown as RunReport;

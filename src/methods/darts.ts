@@ -1,6 +1,7 @@
 // DARTS as data: what it computes is in src/search/darts.ts.
 import { z } from "zod";
 import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
+import { BENCHMARK_NOTES, benchmarkSettings } from "./nas-bench-201.ts";
 import { publishedSettings, quickSettings } from "./shared-settings.ts";
 import { softmaxOption } from "./softmax-option.ts";
 
@@ -30,6 +31,13 @@ export const darts = {
         search: { method: "darts", order: "first" },
       }),
       notes: [],
+    },
+    variants: {
+      "nas-bench-201": {
+        description: "DARTS, first order, in NAS-Bench-201's space, as that benchmark ran it (GPU hours)",
+        settings: benchmarkSettings({ method: "darts", order: "first" }),
+        notes: [...BENCHMARK_NOTES, "The benchmark has both orders: search.order second is its other one."],
+      },
     },
   },
 } as const satisfies MethodDeclaration<typeof options>;

@@ -3,7 +3,8 @@
 // the lists of presets know every method; what the method computes is in src/search.
 import type { z } from "zod";
 import type { Config, ConfigInput } from "../config/schema.ts";
-import type { Genotype, KeptEdges } from "../genotype/genotype.ts";
+import type { Genotype, Keeping } from "../genotype/genotype.ts";
+import type { SearchSpace } from "../space/declare-space.ts";
 import type { SoftmaxOver } from "./softmax-option.ts";
 
 /** How alphas and weights take turns: see `search.order`. */
@@ -28,10 +29,7 @@ export interface MethodPreset {
 }
 
 /** What cells a method derives: what can be said of them before any is found. */
-export interface DerivedCells {
-  readonly kept: KeptEdges;
-  /** Whether a node may keep several operations of one edge. */
-  readonly shared?: boolean;
+export interface DerivedCells extends Keeping {
   /** Whether an edge may keep `none`. */
   readonly none?: boolean;
   /** The reduction cell, where it is not searched. */
@@ -51,6 +49,8 @@ export interface MethodDeclaration<Options extends z.ZodObject = z.ZodObject> {
   readonly refusals?: Readonly<Partial<Record<Order, string>>>;
   /** What competes in one softmax, where that is neither an option of it nor the operations of an edge. */
   readonly softmax?: SoftmaxOver;
+  /** Why it has nothing to do in a space, as the end of a sentence; absent: it searches all. */
+  readonly refusesSpace?: (space: SearchSpace, options: z.infer<Options>) => string | undefined;
   /** The cells that it derives; absent: two edges for each node of both. */
   readonly derives?: (options: z.infer<Options>) => DerivedCells;
   /** The epoch whose cell it takes, where that is not the last: what `search.select` is when it is not given. */

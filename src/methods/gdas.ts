@@ -3,6 +3,7 @@ import { z } from "zod";
 import { UserError } from "../errors.ts";
 import { FIXED_REDUCTION } from "../genotype/fixed-reduction.ts";
 import type { MethodDeclaration } from "./declaration.ts";
+import { BENCHMARK_NOTES, benchmarkSettings } from "./nas-bench-201.ts";
 import { publishedSettings, quickSettings } from "./shared-settings.ts";
 
 const options = z.strictObject({
@@ -27,6 +28,10 @@ export const gdas = {
     code: "github.com/D-X-Y/AutoDL-Projects",
   },
   options,
+  refusesSpace: ({ skeleton }, { fixedReduction }) =>
+    fixedReduction && (skeleton.inputs !== 2 || skeleton.reduction !== "cell")
+      ? "search.options.fixedReduction fixes a reduction cell of two inputs, which it does not have; set it to false"
+      : undefined,
   orders: ["first", "alternating"],
   derives: ({ fixedReduction }) => ({
     kept: 2,
@@ -85,6 +90,19 @@ export const gdas = {
         search: { method: "gdas", order: "first", epochs: 12 },
       }),
       notes: [],
+    },
+    variants: {
+      "nas-bench-201": {
+        description: "GDAS in NAS-Bench-201's space, as that benchmark ran it (GPU hours)",
+        settings: benchmarkSettings({
+          method: "gdas",
+          order: "first",
+          epochs: 250,
+          select: "best-validation",
+          options: { temperature: 10, temperatureMin: 0.1, fixedReduction: false },
+        }),
+        notes: [...BENCHMARK_NOTES, "The first version of the benchmark's code searched for 240 epochs."],
+      },
     },
   },
   check({ search, train }, { fixedReduction }) {

@@ -25,6 +25,11 @@ export const iDarts = {
       "Entity Recognition, EMNLP 2019",
   },
   options,
+  refusesSpace: ({ keeps }) =>
+    keeps === "every-edge"
+      ? "it decides which pairs of edge and operation a node keeps, and there every edge keeps one operation " +
+        "(its softmax goes with other methods: search.options.softmax)"
+      : undefined,
   orders: EVERY_ORDER,
   softmax: "node",
   derives: ({ pairs }) => ({ kept: pairs, shared: true }),

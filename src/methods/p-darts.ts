@@ -4,6 +4,7 @@ import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
 import { publishedSettings, quickSettings } from "./shared-settings.ts";
+import { refuseOtherCells } from "./two-edges.ts";
 
 const options = z.strictObject({
   addCells: z
@@ -40,6 +41,7 @@ export const pDarts = {
     code: "github.com/chenxin061/pdarts",
   },
   options,
+  refusesSpace: refuseOtherCells,
   orders: EVERY_ORDER,
   presets: {
     paper: {

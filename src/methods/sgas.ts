@@ -4,6 +4,7 @@ import { UserError } from "../errors.ts";
 import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
 import { requireLast } from "./p-darts.ts";
 import { publishedSettings, quickSettings } from "./shared-settings.ts";
+import { refuseOtherCells } from "./two-edges.ts";
 
 const options = z.strictObject({
   criterion: z
@@ -29,6 +30,7 @@ export const sgas = {
     code: "github.com/lightaime/sgas",
   },
   options,
+  refusesSpace: refuseOtherCells,
   orders: EVERY_ORDER,
   presets: {
     paper: {

@@ -45,6 +45,10 @@ export const snas = {
     code: "github.com/SNAS-Series/SNAS-Series",
   },
   options,
+  refusesSpace: ({ keeps }, { keep }) =>
+    keeps === "every-edge" && keep !== "every-edge"
+      ? `search.options.keep is ${keep}, and there every edge is kept; set it to every-edge`
+      : undefined,
   // One-level by design; the samples are differentiable, so the bilevel orders are defined as well.
   orders: ["joint", ...EVERY_ORDER.filter((order) => order !== "joint")],
   derives: ({ keep }) => ({ kept: keep === "every-edge" ? "every" : 2, none: true }),

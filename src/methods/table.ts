@@ -4,6 +4,7 @@ import { nearest } from "../config/nearest.ts";
 import type { Preset } from "../config/presets.ts";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
+import { findSpace } from "../space/spaces.ts";
 import { darts } from "./darts.ts";
 import type { DerivedCells, MethodDeclaration } from "./declaration.ts";
 import { gdas } from "./gdas.ts";
@@ -48,11 +49,15 @@ export function findMethod(name: string): MethodDeclaration {
   );
 }
 
-/** What cells the method of a configuration derives. */
+/** What cells the method of a configuration derives in its space. */
 export function derivedCells({
-  method,
-  options,
-}: Pick<Config["search"], "method" | "options">): DerivedCells {
+  search: { method, options },
+  space,
+}: {
+  readonly search: Pick<Config["search"], "method" | "options">;
+  readonly space: Pick<Config["space"], "name">;
+}): DerivedCells {
+  if (findSpace(space.name).keeps === "every-edge") return { kept: "every", none: true };
   const declaration = findMethod(method);
   return declaration.derives?.(declaration.options.parse(options)) ?? { kept: 2 };
 }

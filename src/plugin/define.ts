@@ -1,4 +1,4 @@
-// What a plugin is made of: definitions of operations, data sets and search methods, typed, checked where they are
+// What a plugin is made of: definitions of operations, data sets, search spaces and search methods, typed, checked where they are
 // made, and registered when the plugin is loaded.
 import { z } from "zod";
 import type { Normalisation } from "../data/augment.ts";
@@ -8,8 +8,11 @@ import { UserError } from "../errors.ts";
 import type { Cost } from "../genotype/counts.ts";
 import type { MethodDeclaration } from "../methods/declaration.ts";
 import type { MethodContext, SearchMethod } from "../search/method.ts";
+import type { SpaceDeclaration } from "../space/declare-space.ts";
 import type { OperationBuilder } from "../space/operations.ts";
 import type { EdgeShape } from "../space/primitives.ts";
+import type { BlockBuilder } from "../space/reduction-block.ts";
+import type { BlockShape, Skeleton } from "../space/skeleton.ts";
 
 /** A candidate operation of one's own. */
 export interface OperationDefinition {
@@ -42,6 +45,25 @@ export interface DatasetDefinition {
 /** What a plugin's data set gives. */
 export type LoadedImages = Pick<ImageDataset, "classes" | "train" | "test"> & Partial<Normalisation>;
 
+/** A search space of one's own: its cells, and the network that they stand in. */
+export interface SpaceDefinition extends Omit<SpaceDeclaration, "skeleton"> {
+  /** What of the network is not as in DARTS; `reduction` may be a block of one's own. */
+  readonly skeleton?: Partial<Omit<Skeleton, "reduction">> & {
+    readonly reduction?: "cell" | "residual" | BlockDefinition;
+  };
+}
+
+/** What halves height and width between cells, instead of a searched cell. */
+export interface BlockDefinition {
+  /**
+   * Builds it: a layer from [N, inChannels, H, W] to [N, outChannels, H/2, W/2], rounded up; `outChannels` are twice
+   * `inChannels`.
+   */
+  readonly create: BlockBuilder;
+  /** Its weights and multiply-adds. Absent: measured, as for an operation. */
+  readonly cost?: (shape: BlockShape) => Cost;
+}
+
 /** A search method of one's own. */
 export interface MethodDefinition {
   /** Its name, for `search.method`. */
@@ -62,6 +84,7 @@ export const schema = z;
 export type Definition =
   | (OperationDefinition & { readonly kind: "operation" })
   | (DatasetDefinition & { readonly kind: "data set" })
+  | (SpaceDefinition & { readonly kind: "search space" })
   | (MethodDefinition & { readonly kind: "search method" });
 
 /** Made here and nowhere else: how a plugin's exports are told from what else it exports. */
@@ -80,13 +103,22 @@ export function defineDataset(definition: DatasetDefinition): Definition {
   return define({ kind: "data set", ...definition });
 }
 
+/** Defines a search space. Throws a {@link UserError} for a field that is missing or of another type. */
+export function defineSpace(definition: SpaceDefinition): Definition {
+  requireFields("defineSpace", definition, { name: "string", paper: "string", primitives: "object" });
+  const block = definition.skeleton?.reduction;
+  if (typeof block === "object")
+    requireFields("defineSpace, skeleton.reduction", block, { create: "function" });
+  return define({ kind: "search space", ...definition });
+}
+
 /** Defines a search method. Throws a {@link UserError} for a field that is missing or of another type. */
 export function defineMethod(definition: MethodDefinition): Definition {
   requireFields("defineMethod", definition, { name: "string", paper: "string", create: "function" });
   return define({ kind: "search method", ...definition });
 }
 
-/** Whether a value was made by one of the three functions above. */
+/** Whether a value was made by one of the functions above. */
 export function isDefinition(value: unknown): value is Definition {
   return typeof value === "object" && value !== null && definitions.has(value);
 }
@@ -108,7 +140,7 @@ function define(definition: Definition): Definition {
 function requireFields(
   where: string,
   definition: unknown,
-  fields: Readonly<Record<string, "string" | "function">>,
+  fields: Readonly<Record<string, "string" | "function" | "object">>,
   optional = false,
 ): void {
   const got = definition as Readonly<Record<string, unknown>> | null | undefined;
@@ -119,6 +151,8 @@ function requireFields(
   }
   for (const [field, type] of Object.entries(fields)) {
     if ((optional && got[field] === undefined) || typeof got[field] === type) continue;
-    throw new UserError(`${where}: ${field} is ${typeof got[field]}, expected a ${type}.`);
+    throw new UserError(
+      `${where}: ${field} is ${typeof got[field]}, expected ${type === "object" ? "a list" : `a ${type}`}.`,
+    );
   }
 }

@@ -52,8 +52,8 @@ async function loadPlugin(path: string): Promise<void> {
   const definitions = [...new Set(Object.values(exported))].filter(isDefinition);
   if (definitions.length === 0) {
     throw new UserError(
-      `The plugin ${path} adds nothing; expected it to export what defineOperation, defineDataset or defineMethod ` +
-        `returns, imported from "${LIBRARY}".`,
+      `The plugin ${path} adds nothing; expected it to export what defineOperation, defineDataset, ` +
+        `defineSpace or defineMethod returns, imported from "${LIBRARY}".`,
     );
   }
   try {

@@ -7,31 +7,43 @@ import type { OperationDefinition } from "./define.ts";
 
 /** The builder of a definition; its layers throw a {@link UserError} for what they cannot compute or of the wrong shape. */
 export function builderOf({ name, create }: OperationDefinition): OperationBuilder {
-  return (channels, stride, affine) => {
-    const layer = create(channels, stride, affine);
-    if (!(layer instanceof Layer)) {
-      throw new UserError(
-        `The operation ${name}: create returned ${typeof layer}, expected a Layer of "darts-nas".`,
-      );
-    }
-    const forward = layer.forward.bind(layer);
-    layer.forward = (x) => checked({ name, stride, forward }, x);
-    return layer;
-  };
+  return (channels, stride, affine) =>
+    guarded(create(channels, stride, affine), { what: `The operation ${name}`, stride, channels });
+}
+
+/** What a layer of a plugin must be. */
+export interface Promised {
+  /** "The operation NAME". */
+  readonly what: string;
+  readonly stride: number;
+  /** Of its output. */
+  readonly channels: number;
+}
+
+/** The layer, which now says what is wrong with it; throws a {@link UserError} where it is none. */
+export function guarded(layer: unknown, promised: Promised): Layer {
+  if (!(layer instanceof Layer)) {
+    throw new UserError(
+      `${promised.what}: create returned ${typeof layer}, expected a Layer of "darts-nas".`,
+    );
+  }
+  const forward = layer.forward.bind(layer);
+  layer.forward = (x) => checked({ ...promised, forward }, x);
+  return layer;
 }
 
 function checked(
-  { name, stride, forward }: { name: string; stride: number; forward: (x: Tensor) => Tensor },
+  { what, stride, channels, forward }: Promised & { readonly forward: (x: Tensor) => Tensor },
   x: Tensor,
 ): Tensor {
-  const where = `The operation ${name}, stride ${stride}, on [${x.shape.join(", ")}]`;
+  const where = `${what}, stride ${stride}, on [${x.shape.join(", ")}]`;
   let y: Tensor;
   try {
     y = forward(x);
   } catch (error) {
     throw new UserError(`${where} fails: ${(error as Error).message}. Mend its plugin.`, { cause: error });
   }
-  const [images, channels, height, width] = x.shape;
+  const [images, , height, width] = x.shape;
   const expected = [images, channels, Math.ceil(height / stride), Math.ceil(width / stride)];
   if (y.shape.join() === expected.join()) return y;
   throw new UserError(

@@ -2,6 +2,7 @@
 import { UserError } from "../errors.ts";
 import { type AlphaEpoch, cellProbabilities, drawAlphasSvg } from "../genotype/draw-alphas.ts";
 import { softmaxOver } from "../methods/table.ts";
+import { findSpace } from "../space/spaces.ts";
 import { readEvents } from "./events.ts";
 import type { RunFolder } from "./run-folder.ts";
 
@@ -17,15 +18,10 @@ export function drawAlphas({ config, files }: RunFolder): AlphasDrawing | undefi
   const epochs: AlphaEpoch[] = readEvents(files.events).filter((event) => event.type === "search-epoch");
   const last = epochs.at(-1);
   if (!last || last.alphas.normal.length === 0) return undefined;
-  const softmax = softmaxOver(config.search);
-  const svg = drawAlphasSvg(epochs, {
-    primitives: config.space.primitives,
-    softmax,
-  });
+  const how = { softmax: softmaxOver(config.search), space: findSpace(config.space.name) };
+  const svg = drawAlphasSvg(epochs, { primitives: config.space.primitives, ...how });
   const at = (cell: "normal" | "reduce") =>
-    last.alphas[cell].length > 0
-      ? cellProbabilities(last, cell, softmax)
-      : { operations: [], edges: undefined };
+    last.alphas[cell].length > 0 ? cellProbabilities(last, cell, how) : { operations: [], edges: undefined };
   return { svg, epochs: epochs.length, last: { normal: at("normal"), reduce: at("reduce") } };
 }
 

@@ -22,7 +22,10 @@ export const FREE_SETTINGS: readonly string[] = [
 /** The settings that may not change, by dotted key, the method's options among them: a checkpoint keeps them. */
 export function fixedSettings(config: Config): Record<string, unknown> {
   const fixed = configKeys().filter(({ path }) => !FREE_SETTINGS.includes(path));
-  const options = Object.entries(config.search.options).map(([name, value]) => [`search.options.${name}`, value]);
+  const options = Object.entries(config.search.options).map(([name, value]) => [
+    `search.options.${name}`,
+    value,
+  ]);
   return Object.fromEntries([...fixed.map(({ path }) => [path, valueAt(config, path)]), ...options]);
 }
 

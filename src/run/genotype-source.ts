@@ -11,14 +11,14 @@ import { findGenotype } from "../genotype/published.ts";
 export async function readGenotypeSource(source: string): Promise<Genotype> {
   if (source === "-") return parseGenotype(await readStandardInput());
   // A text is longer than a path may be: it is not looked for on the disk.
-  if (/[([{]/.test(source) && !existsSync(source)) return findGenotype(source);
+  if (/[([{|]/.test(source) && !existsSync(source)) return findGenotype(source);
   if (isFolder(source)) {
     await loadPluginsOf(source);
     return parseGenotype(readText(genotypeIn(source), "the genotype of a run"));
   }
   if (existsSync(source)) return parseGenotype(readText(source, "a genotype"));
   // A name has no slash and a text has a bracket: what is left was meant as a path.
-  if (/^[^[({]*\/[^[({]*$/.test(source)) throw new UserError(`There is no file or folder ${source}.`);
+  if (/^[^[({|]*\/[^[({|]*$/.test(source)) throw new UserError(`There is no file or folder ${source}.`);
   return findGenotype(source);
 }
 

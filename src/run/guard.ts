@@ -2,7 +2,7 @@
 // one-sided early. It watches the epochs of a search by rules that are functions of the log alone, so that a resumed
 // search, shown the epochs before, judges like one never interrupted.
 import type { Config } from "../config/schema.ts";
-import { drawCellText } from "../genotype/draw.ts";
+import { cellsOf, drawCellText } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { type EigenvalueSample, EV_LOCAL_AVERAGE, evLocalAverage } from "../search/ev-local-average.ts";
 import type { EarlyEnd } from "../search/method.ts";
@@ -41,9 +41,10 @@ export class CollapseGuard {
 
   /** What is logged of a rule that fired, or of a method's own: the cell to go back to, and that of the epoch. */
   event({ rule, reason, back }: EarlyEnd, epoch: number): HealthEvent {
-    const [before, now] = [this.#genotypes[back]!, this.#genotypes[epoch]!].map(({ normal, normalConcat }) =>
-      drawCellText(normal, normalConcat, { colour: false }),
-    );
+    const [before, now] = [this.#genotypes[back]!, this.#genotypes[epoch]!].map((genotype) => {
+      const { edges, concat, inputs } = cellsOf(genotype)[0]!;
+      return drawCellText(edges, concat, { inputs, colour: false });
+    });
     const message =
       `collapse, by the rule ${rule}: ${reason}.\nNormal cell of epoch ${back + 1}:\n${before}\n` +
       `Normal cell of epoch ${epoch + 1}:\n${now}`;

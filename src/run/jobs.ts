@@ -6,7 +6,7 @@ import type { Config } from "../config/schema.ts";
 import { imagesAtOnce } from "../data/batch-tensors.ts";
 import type { DataSummary } from "../data/class-counts.ts";
 import { UserError } from "../errors.ts";
-import { checkGenotype, formatPython } from "../genotype/parse.ts";
+import { checkGenotype, formatGenotype } from "../genotype/parse.ts";
 import { loadConfig } from "../plugin/config.ts";
 import { loadedPlugins } from "../plugin/load.ts";
 import { scope } from "../tensor/scope.ts";
@@ -197,8 +197,8 @@ export async function deriveCommand({ run: path, epoch }: DeriveOptions): Promis
   await saveGenotype(run, genotype, epoch === undefined ? "" : `epoch-${epoch}-`);
   const { normal, reduce } = genotype;
   return {
-    json: { epoch: chosen.epoch, normal, reduce, genotype: formatPython(genotype) },
-    text: `${cellText(genotype)}\n\n${formatPython(genotype)}`,
+    json: { epoch: chosen.epoch, normal, reduce, genotype: formatGenotype(genotype) },
+    text: `${cellText(genotype)}\n\n${formatGenotype(genotype)}`,
   };
 }
 

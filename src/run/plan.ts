@@ -3,20 +3,12 @@
 import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { trainingSplit } from "../data/splits.ts";
-import {
-  allNodes,
-  type CellEdges,
-  cellOf,
-  type Edge,
-  edgeOffset,
-  type Genotype,
-  keptBy,
-} from "../genotype/genotype.ts";
+import type { Genotype } from "../genotype/genotype.ts";
+import { largestCells } from "../genotype/largest.ts";
 import { derivedCells } from "../methods/table.ts";
 import { costOf } from "../search/costs.ts";
 import { splitsFor } from "../search/splits.ts";
-import { BY_MEMORY } from "../space/primitives.ts";
-import { spaceCandidates } from "../space/spaces.ts";
+import { findSpace, openCandidates } from "../space/spaces.ts";
 import { expectedPeak, type MemoryLimit, memoryLimit } from "./memory.ts";
 import { probeSearch, probeTraining } from "./probe.ts";
 import { type Load, loadOf, type Rehearsal, rehearseSearch, rehearseTraining } from "./rehearse.ts";
@@ -155,32 +147,17 @@ function peakOf({ device }: Config, resident: number, rehearsal: Rehearsal, load
   return device === "cpu" ? expectedPeak(resident, rehearsal.bytes(load.atOnce)) : null;
 }
 
-/** Cells of nothing but the largest operations that each edge has: none that the search finds take more. */
+/** The largest cells that the search can find. */
 export function largestGenotype({ space, search }: Pick<Config, "space" | "search">): Genotype {
-  const { kept, fixed } = derivedCells(search);
-  const candidates = spaceCandidates(space.name, space.primitives);
-  const known = BY_MEMORY.filter((name) => space.primitives.includes(name));
-  const ops = known.length > 0 ? known : ["skip_connect"];
-  const largest = (cell: "normal" | "reduce"): CellEdges => {
-    const has = (edge: number, op: string) =>
-      candidates?.[cell][edge]?.includes(space.primitives.indexOf(op)) ?? true;
-    const byNode = Array.from({ length: space.nodes }, (_, node) => {
-      const states = [0, 1, ...allNodes(node)];
-      const open = states.map((from) => ops.filter((op) => has(edgeOffset(node) + from, op)));
-      if (kept === "every") return states.map((from): Edge => [open[from]![0]!, from]);
-      const pairs = ops.flatMap((op) =>
-        states.filter((from) => open[from]!.includes(op)).map((from): Edge => [op, from]),
-      );
-      return pairs.slice(0, keptBy(kept, open));
-    });
-    return cellOf(byNode);
+  const { kept, shared, fixed } = derivedCells({ space, search });
+  const { nodes, primitives, name } = space;
+  const cells = {
+    space: findSpace(name),
+    nodes,
+    primitives,
+    candidates: openCandidates(space),
+    kept,
+    shared,
   };
-  const concat = allNodes(space.nodes);
-  return {
-    normal: largest("normal"),
-    normalConcat: concat,
-    reduce: largest("reduce"),
-    reduceConcat: concat,
-    ...fixed,
-  };
+  return { ...largestCells(cells), ...fixed };
 }

@@ -4,10 +4,11 @@ import type { ImageDataset } from "../data/dataset.ts";
 import type { Size } from "../data/resize.ts";
 import { UserError } from "../errors.ts";
 import { reducedSize } from "../genotype/counts.ts";
-import { isReduction } from "../genotype/genotype.ts";
 import { findMethod } from "../methods/table.ts";
 import { checkBudget } from "../search/budget.ts";
 import { splitsFor } from "../search/splits.ts";
+import type { SearchSpace } from "../space/declare-space.ts";
+import { DARTS_SPACE, findSpace } from "../space/spaces.ts";
 import type { Intent } from "./plan.ts";
 import { checkSelect } from "./select.ts";
 
@@ -15,8 +16,13 @@ import { checkSelect } from "./select.ts";
 export function checkConfig(config: Config, { searches }: Pick<Intent, "searches">): void {
   if (!searches) return;
   checkSelect(config);
-  const { check, options } = findMethod(config.search.method);
-  check?.(config, options.parse(config.search.options));
+  const { name, check, options, refusesSpace } = findMethod(config.search.method);
+  const values = options.parse(config.search.options);
+  const reason = refusesSpace?.(findSpace(config.space.name), values);
+  if (reason !== undefined) {
+    throw new UserError(`search.method is ${name}, and space.name is ${config.space.name}: ${reason}.`);
+  }
+  check?.(config, values);
 }
 
 /** Throws a {@link UserError} when there are too few images for the splits, too small ones for the network, or too small a budget. */
@@ -27,12 +33,15 @@ export function checkData(
 ): void {
   if (searches) splitsFor(config, dataset);
   if (searches) checkBudget(config, dataset);
-  if (trains && config.train.auxiliary) checkAuxiliary(config, dataset.train);
+  if (!trains || !config.train.auxiliary) return;
+  const name = trains === "found" ? config.space.name : (trains.space ?? DARTS_SPACE.name);
+  checkAuxiliary(config, findSpace(name), dataset.train);
 }
 
-function checkAuxiliary({ train }: Config, { height, width }: Size): void {
+function checkAuxiliary({ train }: Config, { skeleton }: SearchSpace, { height, width }: Size): void {
   const { cells, stem } = train;
-  const reductions = Array.from({ length: cells }, (_, i) => isReduction(i, cells)).filter(Boolean).length;
+  const at = Math.floor((2 * cells) / 3);
+  const reductions = new Set(skeleton.reductionsAt(cells).filter((place) => place <= at)).size;
   const seen = reducedSize([height, width], reductions + (stem === "imagenet" ? 3 : 0));
   if (Math.min(...seen) >= 2) return;
   const other = stem === "imagenet" ? "train.stem to cifar, or " : "";

@@ -1,8 +1,8 @@
 // The final report as people read it.
 import { countsText, type DataSummary, imbalanceWarning } from "../data/class-counts.ts";
-import { drawCellText } from "../genotype/draw.ts";
+import { cellsOf, drawCellText } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
-import { formatPython } from "../genotype/parse.ts";
+import { formatGenotype } from "../genotype/parse.ts";
 import { budgetText } from "../search/budget.ts";
 import { percent, textTable } from "./figures.ts";
 import { type HealthEvent, healthLine } from "./health.ts";
@@ -23,16 +23,18 @@ export interface RunReport {
   readonly health: readonly HealthEvent[];
 }
 
-/** Both cells, drawn for a terminal. */
-export function cellText({ normal, normalConcat, reduce, reduceConcat }: Genotype): string {
-  return `normal cell\n${drawCellText(normal, normalConcat)}\n\nreduction cell\n${drawCellText(reduce, reduceConcat)}`;
+/** The cells, drawn for a terminal. */
+export function cellText(genotype: Genotype): string {
+  return cellsOf(genotype)
+    .map(({ name, edges, concat, inputs }) => `${name}\n${drawCellText(edges, concat, { inputs })}`)
+    .join("\n\n");
 }
 
 /** The report as text. */
 export function reportText({ run, search, trained, data, testImages, health }: RunReport): string {
   const sections: string[] = [];
   const genotype = search?.genotype ?? trained[0]?.genotype;
-  if (genotype) sections.push(cellText(genotype), formatPython(genotype));
+  if (genotype) sections.push(cellText(genotype), formatGenotype(genotype));
   if (search) {
     const accuracy =
       search.validAccuracy === null ? "" : `, supernet validation accuracy ${percent(search.validAccuracy)}`;
@@ -48,8 +50,11 @@ export function reportText({ run, search, trained, data, testImages, health }: R
   if (health.length > 0) sections.push(`Look at this:\n${health.map(healthLine).join("\n")}`);
   const warning = imbalanceWarning(data);
   if (warning !== undefined) sections.push(`${warning}\nImages by class: ${countsText(data)}`);
+  const drawings = genotype
+    ? cellsOf(genotype).map(({ kind }) => `${kind}.svg`)
+    : ["normal.svg", "reduce.svg"];
   sections.push(
-    `Everything lies in ${run}: config.yaml, events.jsonl, genotype.json, genotype.txt, normal.svg, reduce.svg, report.json` +
+    `Everything lies in ${run}: config.yaml, events.jsonl, genotype.json, genotype.txt, ${drawings.join(", ")}, report.json` +
       `${trained.length > 0 ? `, weights as ${trained.map(({ cell }) => `${cell}.safetensors`).join(", ")}` : ""}.`,
   );
   return sections.join("\n\n");

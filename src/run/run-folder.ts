@@ -7,9 +7,9 @@ import { resolveConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import { isFolder, makeFolder, readJson, readText, withPath, writeAtomic } from "../files.ts";
-import { drawCellSvg } from "../genotype/draw.ts";
+import { cellsOf, drawCellSvg } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
-import { formatJson, formatPython, parseGenotype } from "../genotype/parse.ts";
+import { formatGenotype, formatJson, parseGenotype } from "../genotype/parse.ts";
 import { type RunRecord, writeRecord } from "./run-record.ts";
 
 /** What lies where in a run's folder. */
@@ -92,16 +92,15 @@ export function isRunFolder(path: string): boolean {
 }
 
 /**
- * Writes a genotype as JSON and Python text and draws its cells. `prefix` keeps another cell of the same
+ * Writes a genotype as JSON and as the text of its space, and draws its cells. `prefix` keeps another cell of the same
  * run apart: `random-1-` gives random-1-genotype.json and so on.
  */
 export async function saveGenotype(run: RunFolder, genotype: Genotype, prefix = ""): Promise<void> {
   const file = (name: string) => join(run.path, prefix + name);
   writeAtomic(file(RUN_FILES.genotype), `${formatJson(genotype)}\n`);
-  writeAtomic(file(RUN_FILES.genotypePython), `${formatPython(genotype)}\n`);
-  const { normal, normalConcat, reduce, reduceConcat } = genotype;
-  writeAtomic(file(RUN_FILES.normalDrawing), await drawCellSvg(normal, normalConcat, "normal cell"));
-  writeAtomic(file(RUN_FILES.reduceDrawing), await drawCellSvg(reduce, reduceConcat, "reduction cell"));
+  writeAtomic(file(RUN_FILES.genotypePython), `${formatGenotype(genotype)}\n`);
+  for (const { kind, name, edges, concat, inputs } of cellsOf(genotype))
+    writeAtomic(file(RUN_FILES[`${kind}Drawing`]), await drawCellSvg(edges, concat, name, inputs));
 }
 
 /** The genotype that a run derived; a {@link UserError} says so when it has not derived one yet. */

@@ -2,7 +2,7 @@
 
 import type { Config } from "../config/schema.ts";
 import { writeAtomic } from "../files.ts";
-import { alphaStatistics, countSkips } from "../genotype/statistics.ts";
+import { countSkips, meanEntropy } from "../genotype/statistics.ts";
 import { meansOf } from "../nn/totals.ts";
 import { type BudgetCheck, budgetText, checkDerived } from "../search/budget.ts";
 import { costOf } from "../search/costs.ts";
@@ -86,7 +86,7 @@ function searchWork({ config, past }: Session, search: Search): Work {
 
 function* endEpoch(
   search: Search,
-  { space: { primitives }, search: { epochs }, guard: settings }: Config,
+  { search: { epochs }, guard: settings }: Config,
   guard: CollapseGuard,
 ): Generator<void, EpochEnd> {
   const validation = yield* search.validation();
@@ -114,8 +114,8 @@ function* endEpoch(
     ...(methodFigures && { figures: methodFigures }),
     ...(eigenvalue !== undefined && { eigenvalue }),
     entropy: {
-      normal: alphaStatistics(alphas.normal, primitives).entropy,
-      reduce: alphaStatistics(alphas.reduce, primitives).entropy,
+      normal: meanEntropy(alphas.normal),
+      reduce: meanEntropy(alphas.reduce),
     },
     evenEntropy: {
       normal: evenEntropy(shape.candidates.normal),
@@ -150,5 +150,6 @@ function withNulls(rows: readonly (readonly number[])[]): (number | null)[][] {
 
 /** Mean entropy of edges whose candidates are all as probable, in nats. */
 function evenEntropy(candidates: readonly (readonly number[])[]): number {
-  return candidates.reduce((sum, { length }) => sum + Math.log(Math.max(1, length)), 0) / candidates.length;
+  const entropies = candidates.map(({ length }) => Math.log(Math.max(1, length)));
+  return entropies.reduce((sum, value) => sum + value, 0) / Math.max(1, entropies.length);
 }

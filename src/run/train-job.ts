@@ -10,7 +10,7 @@ import { part } from "../optim/snapshot.ts";
 import { createGenerator } from "../random/generator.ts";
 import { costOf } from "../search/costs.ts";
 import type { Network } from "../space/network.ts";
-import { spaceCandidates } from "../space/spaces.ts";
+import { findSpace, spaceCandidates } from "../space/spaces.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Evaluation, type EvaluationOptions, evaluation } from "../train/evaluate.ts";
 import { Training } from "../train/training.ts";
@@ -59,10 +59,11 @@ export async function trainRandom(session: Session, index: number): Promise<Trai
 /** The cell that {@link trainRandom} trains: of as many edges as the search method keeps. */
 export function randomCell({ config }: Pick<Session, "config">, index: number): Genotype {
   const { name, nodes, primitives } = config.space;
-  const { kept, fixed } = derivedCells(config.search);
-  const candidates = spaceCandidates(name, primitives);
+  const { kept, shared, fixed } = derivedCells(config);
+  const candidates = spaceCandidates(config.space);
+  const space = findSpace(name);
   const generator = createGenerator(config.seed, `random-cell-${index}`);
-  return { ...randomGenotype(generator, { nodes, primitives, kept, candidates }), ...fixed };
+  return { ...randomGenotype(generator, { nodes, primitives, kept, shared, candidates, space }), ...fixed };
 }
 
 function trainWork({ config }: Session, training: Training, { cell, begin }: TrainTask): Work {

@@ -12,11 +12,20 @@ import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
 import type { Cost } from "../genotype/counts.ts";
-import { allNodes, cellOf, type Edge, edgeOffset, type Genotype, keptBy } from "../genotype/genotype.ts";
-import type { DerivedCells } from "../methods/declaration.ts";
+import { genotypeIn } from "../genotype/discretize.ts";
+import {
+  cellOf,
+  type Edge,
+  edgeOffset,
+  edgesOf,
+  type Genotype,
+  type Inputs,
+  keptBy,
+} from "../genotype/genotype.ts";
 import { derivedCells } from "../methods/table.ts";
-import { allCandidates, type Candidates } from "../space/candidates.ts";
-import { spaceCandidates } from "../space/spaces.ts";
+import type { Candidates } from "../space/candidates.ts";
+import { type CellKind, kindsOf, type SearchSpace } from "../space/declare-space.ts";
+import { findSpace, openCandidates } from "../space/spaces.ts";
 import { aten } from "../tensor/aten.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
@@ -28,11 +37,10 @@ import type { CellStrengths, SearchMethod, Strengths } from "./method.ts";
 export type BudgetKind = "multiplyAdds" | "parameters";
 
 type Images = Pick<ImageDataset, "classes" | "train">;
-type CellKind = "normal" | "reduce";
 
 /** The figures of a network by the pairs that its cells keep. */
 export interface CostTable {
-  /** What every network has: stem, preprocessing, classifier, and a reduction cell that is not searched. */
+  /** What every network has: stem, preprocessing, blocks, classifier, and a reduction cell that is not searched. */
   readonly base: number;
   /** What a pair adds, all cells of its type together, [edges][primitives]. */
   readonly pairs: Readonly<Record<CellKind, readonly (readonly number[])[]>>;
@@ -60,14 +68,18 @@ export function limitsOf({ budget }: Pick<Config, "budget">): readonly (readonly
 
 /** The table of the networks that a configuration's searches derive. */
 export function costTable(config: Config, dataset: Images, kind: BudgetKind): CostTable {
-  const { nodes, primitives } = config.space;
-  const { fixed } = derivedCells(config.search);
-  const count = (genotype: Genotype) => costOf({ ...genotype, ...fixed }, { config, dataset })[FIELDS[kind]];
-  const base = count(withPair(nodes));
+  const { nodes, primitives, name } = config.space;
+  const space = findSpace(name);
+  const { fixed } = derivedCells(config);
+  const count = (pair?: Pair) =>
+    costOf({ ...withPair(space, nodes, pair), ...fixed }, { config, dataset })[FIELDS[kind]];
+  const base = count();
   const pairs = (cell: CellKind) =>
-    Array.from({ length: edgeOffset(nodes) }, (_, edge) =>
-      primitives.map((op) => count(withPair(nodes, { cell, edge, op })) - base),
-    );
+    kindsOf(space).includes(cell)
+      ? edgesOf(nodes, space.skeleton.inputs).map(({ edge }) =>
+          primitives.map((op) => count({ cell, edge, op }) - base),
+        )
+      : [];
   return { base, pairs: { normal: pairs("normal"), reduce: pairs("reduce") } };
 }
 
@@ -86,20 +98,21 @@ export function checkBudget(config: Config, dataset: Images): void {
 
 /** The figure of the cheapest network that can be derived. */
 export function leastCost(config: Config, dataset: Images, kind: BudgetKind): number {
-  const { nodes, primitives, name } = config.space;
-  const { kept, fixed, shared, none } = derivedCells(config.search);
+  const { kept, fixed, shared } = derivedCells(config);
   const { base, pairs } = costTable(config, dataset, kind);
-  const open = openPairs(primitives, spaceCandidates(name, primitives), { nodes, none });
+  const open = keepable(config);
+  const space = findSpace(config.space.name);
   const least = (cell: CellKind) =>
-    eachNode(nodes).reduce((sum, edges) => {
+    eachNode(config.space.nodes, space.skeleton.inputs).reduce((sum, edges) => {
       const costs = edges.map((edge) =>
         open[cell][edge]!.map((k) => pairs[cell][edge]![k]!).sort((a, b) => a - b),
       );
-      const choices = shared ? costs.flat() : costs.map(([cheapest]) => cheapest!);
-      const cheapest = choices.sort((a, b) => a - b).slice(0, keptBy(kept, costs));
+      const choices = costs.flatMap((own) => (shared ? own : own.slice(0, 1)));
+      const cheapest = choices.sort((a, b) => a - b).slice(0, keptBy({ kept, shared }, costs));
       return sum + cheapest.reduce((a, b) => a + b, 0);
     }, 0);
-  return base + least("normal") + (fixed ? 0 : least("reduce"));
+  const searched = kindsOf(space).filter((cell) => cell === "normal" || !fixed);
+  return searched.reduce((sum, cell) => sum + least(cell), base);
 }
 
 /** A derived network's figures beside the limits; empty without a budget. */
@@ -159,14 +172,21 @@ export function withBudget(method: SearchMethod, config: Config, dataset: Images
 
 /** The expectation of a table's figure under strengths, as a scalar with a graph. */
 export function expectation(
-  { space, search }: Pick<Config, "space" | "search">,
+  config: Pick<Config, "space" | "search">,
   { base, pairs }: CostTable,
 ): (strengths: Strengths) => Tensor {
-  const { nodes, primitives, name } = space;
-  const derived = derivedCells(search);
-  const open = openPairs(primitives, spaceCandidates(name, primitives), { nodes, none: derived.none });
+  const derived = derivedCells(config);
+  const { inputs } = findSpace(config.space.name).skeleton;
+  const nodes = eachNode(config.space.nodes, inputs);
+  // What shares a number of kept pairs: the edges of a node, or each edge alone.
+  const groups = derived.kept === "every" ? nodes.flat().map((edge) => [edge]) : nodes;
+  const open = keepable(config);
   const cellCost = (strengths: CellStrengths, cell: CellKind) => {
-    const keeps = expectedKeeps(strengths, open[cell], derived.kept);
+    const counts = groups.map((edges) => {
+      const own = edges.map((edge) => open[cell][edge]!);
+      return keptBy(derived, own);
+    });
+    const keeps = expectedKeeps(strengths, open[cell], { groups, counts });
     return expectedOn(keeps, pairs[cell]).sum();
   };
   return ({ normal, reduce }) =>
@@ -177,38 +197,27 @@ export function expectation(
 }
 
 /**
- * How often each pair is kept in the mean, [edges, primitives]: a node's kept pairs are shared out in proportion to the
- * strengths of the pairs that can be kept, `open`; the edges that are decided keep their own whatever the others do.
+ * How often each pair is kept in the mean, [edges, primitives]: the pairs that each group of edges keeps, `counts`, are
+ * shared out in proportion to the strengths of those that can be kept, `open`; the edges that are decided keep their own
+ * whatever the others do.
  */
 function expectedKeeps(
   { operations, certain = [] }: CellStrengths,
   open: Candidates["normal"],
-  kept: DerivedCells["kept"],
+  { groups, counts }: { readonly groups: readonly (readonly number[])[]; readonly counts: readonly number[] },
 ): Tensor {
   const { shape, dtype, device } = operations;
-  const [edges, columns] = shape as [number, number];
+  const columns = shape[1]!;
   const mask = open.flatMap((own) => Array.from({ length: columns }, (_, k) => (own.includes(k) ? 1 : 0)));
   const possible = operations.mul(tensor(mask, shape, { dtype, device }));
-  const shares: Tensor[] = [];
-  const share = (first: number, last: number, count: number) => {
-    const own = aten.slice.Tensor(possible, 0, first, last);
-    const decided = certain.filter((edge) => edge >= first && edge < last);
-    const free = tensor(
-      Array.from({ length: last - first }, (_, i) => (decided.includes(first + i) ? 0 : 1)),
-      [last - first, 1],
-      { dtype, device },
-    );
-    const others = own.mul(free);
-    const left = count - decided.length;
+  const shares = groups.map((edges, i) => {
+    const own = aten.slice.Tensor(possible, 0, edges[0]!, edges.at(-1)! + 1);
+    const free = edges.map((edge) => (certain.includes(edge) ? 0 : 1));
+    const others = own.mul(tensor(free, [edges.length, 1], { dtype, device }));
+    const left = counts[i]! - free.filter((value) => value === 0).length;
     const fixed = own.sub(others);
-    shares.push(left > 0 ? fixed.add(others.mul(left).div(others.sum())) : fixed);
-  };
-  if (kept === "every") for (let edge = 0; edge < edges; edge++) share(edge, edge + 1, 1);
-  else
-    for (let node = 0; edgeOffset(node) < edges; node++) {
-      const [first, last] = [edgeOffset(node), edgeOffset(node + 1)];
-      share(first, last, keptBy(kept, open.slice(first, last)));
-    }
+    return left > 0 ? fixed.add(others.mul(left).div(others.sum())) : fixed;
+  });
   return cat(shares, 0);
 }
 
@@ -218,36 +227,41 @@ export function expectedOn(weights: Tensor, figures: readonly (readonly number[]
   return aten.sum.dim_IntList(weights.mul(tensor(figures.flat(), shape, { dtype, device })), [1]);
 }
 
-/** The columns of each edge that a derivation can keep. */
-function openPairs(
-  primitives: readonly string[],
-  candidates: Candidates | undefined,
-  { nodes, none = false }: { readonly nodes: number; readonly none?: boolean | undefined },
-): Candidates {
-  const all = candidates ?? allCandidates(edgeOffset(nodes), primitives.length);
-  const keepable = (rows: Candidates["normal"]) =>
+/** The columns of each edge that the configuration's search can keep. */
+function keepable(config: Pick<Config, "space" | "search">): Candidates {
+  const { none = false } = derivedCells(config);
+  const { primitives } = config.space;
+  const { normal, reduce } = openCandidates(config.space);
+  const own = (rows: Candidates["normal"]) =>
     rows.map((row) => row.filter((k) => none || primitives[k] !== "none"));
-  return { normal: keepable(all.normal), reduce: keepable(all.reduce) };
+  return { normal: own(normal), reduce: own(reduce) };
+}
+
+/** An operation on an edge. */
+interface Pair {
+  readonly cell: CellKind;
+  readonly edge: number;
+  readonly op: Edge[0];
 }
 
 /** A genotype with an edge from every state to every later node, all of them `none` but the pair. */
-function withPair(
-  nodes: number,
-  pair?: { readonly cell: CellKind; readonly edge: number; readonly op: Edge[0] },
-): Genotype {
+function withPair(space: SearchSpace, nodes: number, pair?: Pair): Genotype {
   const cell = (kind: CellKind) =>
-    cellOf(
-      eachNode(nodes).map((edges) =>
-        edges.map((edge, from): Edge => [pair?.cell === kind && pair.edge === edge ? pair.op : "none", from]),
-      ),
-    );
-  const concat = allNodes(nodes);
-  return { normal: cell("normal"), normalConcat: concat, reduce: cell("reduce"), reduceConcat: concat };
+    kindsOf(space).includes(kind)
+      ? cellOf(
+          eachNode(nodes, space.skeleton.inputs).map((edges) =>
+            edges.map(
+              (edge, from): Edge => [pair?.cell === kind && pair.edge === edge ? pair.op : "none", from],
+            ),
+          ),
+        )
+      : [];
+  return genotypeIn(space, nodes, { normal: cell("normal"), reduce: cell("reduce") });
 }
 
 /** The edges into each node. */
-function eachNode(nodes: number): number[][] {
+function eachNode(nodes: number, inputs: Inputs): number[][] {
   return Array.from({ length: nodes }, (_, node) =>
-    Array.from({ length: node + 2 }, (_, from) => edgeOffset(node) + from),
+    Array.from({ length: node + inputs }, (_, from) => edgeOffset(node, inputs) + from),
   );
 }

@@ -7,7 +7,7 @@ import type { SearchSplits } from "../data/splits.ts";
 import { Adam } from "../optim/adam.ts";
 import { SGD } from "../optim/sgd.ts";
 import type { Generator } from "../random/generator.ts";
-import { spaceCandidates } from "../space/spaces.ts";
+import { findSpace, spaceCandidates } from "../space/spaces.ts";
 import { Supernet } from "../space/supernet.ts";
 import type { Parameter } from "../tensor/tensor.ts";
 import { withBudget } from "./budget.ts";
@@ -22,9 +22,10 @@ export function buildMethod(config: Config, images: Images, random: Generator): 
   const { search, space, device } = config;
   const { train } = images;
   const method = createMethod(search.method, search.options, {
+    space: findSpace(space.name),
     nodes: space.nodes,
     primitives: space.primitives,
-    candidates: spaceCandidates(space.name, space.primitives),
+    candidates: spaceCandidates(space),
     epochs: search.epochs,
     order: search.order,
     archFromEpoch: search.archFromEpoch,
@@ -46,6 +47,7 @@ export function buildSupernet(
   { createEdge, fixedReduction }: Pick<SearchMethod, "createEdge" | "fixedReduction">,
 ): Supernet {
   const { nodes, primitives, stemMultiplier } = space;
+  const { skeleton, poolNorm } = findSpace(space.name);
   const all = [...candidates.normal, ...candidates.reduce].every((edge) => edge.length === primitives.length);
   return new Supernet({
     channels,
@@ -54,6 +56,8 @@ export function buildSupernet(
     primitives,
     candidates: all ? undefined : candidates,
     stemMultiplier,
+    skeleton,
+    poolNorm,
     imageChannels: train.channels,
     classes: classes.length,
     createEdge,

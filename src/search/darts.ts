@@ -1,10 +1,18 @@
 // DARTS: Differentiable Architecture Search (Liu, Simonyan, Yang, ICLR 2019, arXiv:1806.09055).
 // A softmax over the candidates of each edge (or, by option, I-DARTS' over those of a node); the alphas step first, on a batch of their own, then the weights.
 // One-level: `joint` moves both by one pass, `alternating` takes turns, both on all training images (section 2.3).
-import { deriveGenotype } from "../genotype/discretize.ts";
 import type { darts } from "../methods/darts.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
-import { createAlphas, dartsRule, named, rowsOf, softmaxMixture } from "./alphas.ts";
+import {
+  createAlphas,
+  dartsRule,
+  deriveIn,
+  inputsOf,
+  named,
+  rowsOf,
+  softmaxMixture,
+  softmaxStrengths,
+} from "./alphas.ts";
 import { firstOrderStep, jointStep, secondOrderStep, weightStep } from "./bilevel.ts";
 import type { MethodContext, SearchMethod, SearchStep, StepResult } from "./method.ts";
 
@@ -12,13 +20,14 @@ import type { MethodContext, SearchMethod, SearchStep, StepResult } from "./meth
 export function createDarts(context: MethodContext, { softmax }: OptionsOf<typeof darts>): SearchMethod {
   const { candidates } = context;
   const alphas = createAlphas(context);
+  const mixing = { over: softmax, candidates: context.candidates, inputs: inputsOf(context) };
   return {
     alphas: new Map(named("alphas", alphas)),
-    mixture: () => softmaxMixture(alphas, { over: softmax, candidates }),
+    mixture: () => softmaxMixture(alphas, mixing),
     step: (step) => dartsStep(step, context),
-    derive: () => deriveGenotype(rowsOf(alphas, candidates), context.primitives, dartsRule(softmax)),
+    derive: () => deriveIn(context, rowsOf(alphas, candidates), dartsRule(softmax)),
     alphaRows: () => rowsOf(alphas, candidates),
-    strengths: () => softmaxMixture(alphas, { over: softmax, candidates }),
+    strengths: () => softmaxStrengths(alphas, mixing),
   };
 }
 

@@ -6,18 +6,26 @@
 // Deviations from the reference code: a validation takes the most probable operations and draws none; clipping counts
 // the weights alone, where the code lets the alphas' gradient into the norm; an operation that was not drawn does not
 // move at all, where older versions of PyTorch would carry its momentum on.
-import { deriveGdas, deriveGenotype } from "../genotype/discretize.ts";
+import { deriveGdas } from "../genotype/discretize.ts";
 import { FIXED_REDUCTION } from "../genotype/fixed-reduction.ts";
 import { allNodes } from "../genotype/genotype.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { gdas } from "../methods/gdas.ts";
 import { linear } from "../optim/schedule.ts";
-import { onCandidates } from "../space/candidates.ts";
 import { NetworkCell } from "../space/network.ts";
 import type { CellMixture, FixedReduction } from "../space/supernet.ts";
 import { aten } from "../tensor/aten.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { createCellAlphas, masked } from "./alphas.ts";
+import {
+  createAlphas,
+  createCellAlphas,
+  deriveIn,
+  logitsOn,
+  mixtureOf,
+  named,
+  rowsOf,
+  softmaxStrengths,
+} from "./alphas.ts";
 import { firstOrderStep, weightStep } from "./bilevel.ts";
 import { concreteSample, gumbelNoise, straightThrough } from "./concrete.ts";
 import type { MethodContext, SearchMethod, SearchStep, StepResult } from "./method.ts";
@@ -28,40 +36,31 @@ export function createGdas(
   { temperature, temperatureMin, fixedReduction }: OptionsOf<typeof gdas>,
 ): SearchMethod {
   const { epochs, primitives, candidates, random } = context;
-  const normal = createCellAlphas(context);
-  const reduce = fixedReduction ? undefined : createCellAlphas(context);
+  const alphas = fixedReduction ? { normal: createCellAlphas(context) } : createAlphas(context);
   const temperatureAt = (epoch: number) =>
     linear(temperature, temperatureMin, Math.max(1, epochs - 1), epoch);
   const sample = (logits: Tensor, epoch: number) =>
     concreteSample(logits, gumbelNoise(logits, random), temperatureAt(epoch));
-  const rows = () => ({
-    normal: onCandidates(normal.toRows(), candidates?.normal),
-    reduce: reduce ? onCandidates(reduce.toRows(), candidates?.reduce) : [],
-  });
+  const rows = () => rowsOf(alphas, candidates);
   return {
-    alphas: new Map([["alphas_normal", normal], ...(reduce ? ([["alphas_reduce", reduce]] as const) : [])]),
+    alphas: new Map(named("alphas", alphas)),
     ...(fixedReduction && { fixedReduction: FIXED_CELL }),
     mixture(purpose, epoch) {
       const mix = (cell: Tensor) => {
         const logits = cell.logSoftmax(1);
         return oneOnEachEdge(purpose === "validation" ? logits.softmax(1) : sample(logits, epoch));
       };
-      const mixed = mix(masked(normal, candidates?.normal));
-      return { normal: mixed, reduce: reduce ? mix(masked(reduce, candidates?.reduce)) : mixed };
+      const { normal, reduce } = logitsOn(alphas, candidates);
+      return mixtureOf(mix(normal), reduce && mix(reduce));
     },
     step: (step) => gdasStep(step, context),
     derive() {
-      if (!fixedReduction) return deriveGenotype(rows(), primitives, deriveGdas);
+      if (!fixedReduction) return deriveIn(context, rows(), deriveGdas);
       const edges = deriveGdas({ alphas: rows().normal }, primitives);
       return { normal: edges, normalConcat: allNodes(context.nodes), ...FIXED_REDUCTION };
     },
     alphaRows: rows,
-    strengths() {
-      const strong = (cell: "normal" | "reduce", alphas: Tensor) => ({
-        operations: masked(alphas, candidates?.[cell]).softmax(1),
-      });
-      return { normal: strong("normal", normal), ...(reduce && { reduce: strong("reduce", reduce) }) };
-    },
+    strengths: () => softmaxStrengths(alphas, { candidates }),
     figures: (epoch) => ({ temperature: temperatureAt(epoch) }),
   };
 }

@@ -17,6 +17,7 @@ import type { Optimizer } from "../optim/optimizer.ts";
 import type { SGD } from "../optim/sgd.ts";
 import type { Generator } from "../random/generator.ts";
 import type { Candidates } from "../space/candidates.ts";
+import type { SearchSpace } from "../space/declare-space.ts";
 import type { EdgeContext, EdgeModule } from "../space/mixed-op.ts";
 import type { Primitive } from "../space/primitives.ts";
 import type { FixedReduction, Mixture } from "../space/supernet.ts";
@@ -172,6 +173,8 @@ export interface SearchMethod {
 
 /** What a method is made from. */
 export interface MethodContext {
+  /** The space that is searched; absent: that of DARTS. */
+  readonly space?: SearchSpace;
   readonly nodes: number;
   readonly primitives: readonly Primitive[];
   /** Candidates of each edge; undefined where every edge has all primitives. */

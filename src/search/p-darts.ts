@@ -14,7 +14,7 @@ import { BY_MEMORY } from "../space/primitives.ts";
 import { SkipDropoutOp } from "../space/skip-dropout.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
-import { createAlphas, drawLogits, named, rowsOf, softmaxMixture } from "./alphas.ts";
+import { createAlphas, drawLogits, named, rowsOf, softmaxMixture, softmaxStrengths } from "./alphas.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
 
@@ -61,7 +61,7 @@ export function createPDarts(context: MethodContext, options: OptionsOf<typeof p
       };
     },
     alphaRows: () => rowsOf(alphas, candidates),
-    strengths: () => softmaxMixture(alphas, { candidates }),
+    strengths: () => softmaxStrengths(alphas, { candidates }),
     shape: () => ({
       stage,
       cells: context.cells + addCells[stage]!,
@@ -72,7 +72,7 @@ export function createPDarts(context: MethodContext, options: OptionsOf<typeof p
     beginStage() {
       noGrad(() =>
         scope(() => {
-          for (const cell of [alphas.normal, alphas.reduce]) cell.copy_(drawLogits(cell.shape, context));
+          for (const cell of [alphas.normal, alphas.reduce!]) cell.copy_(drawLogits(cell.shape, context));
         }),
       );
     },

@@ -3,20 +3,24 @@
 // (section 3.2); each node weighs its edges by a softmax over logits of their own, the betas (section 3.3). Both
 // kinds of logits are architecture parameters. The cell keeps the edges of the largest probability times edge weight.
 // Its warm-up, in which only the weights move, is `search.archFromEpoch`.
-import { deriveGenotype, derivePcDarts } from "../genotype/discretize.ts";
-import { edgeOffset } from "../genotype/genotype.ts";
+import { derivePcDarts } from "../genotype/discretize.ts";
+import { edgeOffset, type Inputs } from "../genotype/genotype.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { pcDarts } from "../methods/pc-darts.ts";
+import type { Candidates } from "../space/candidates.ts";
 import { partialEdges } from "../space/partial-channels.ts";
 import type { CellMixture } from "../space/supernet.ts";
 import { aten } from "../tensor/aten.ts";
-import { cat, type Tensor } from "../tensor/tensor.ts";
+import { cat, type Tensor, tensor } from "../tensor/tensor.ts";
 import {
   createAlphas,
   createBetas,
   dartsRule,
+  deriveIn,
+  inputsOf,
   logitsOf,
   logitsOn,
+  mixtureOf,
   named,
   probabilities,
   rowsOf,
@@ -29,40 +33,63 @@ export function createPcDarts(
   context: MethodContext,
   { partialChannels, edgeNormalization, softmax }: OptionsOf<typeof pcDarts>,
 ): SearchMethod {
-  const { nodes, primitives, candidates } = context;
+  const { nodes, candidates } = context;
+  const inputs = inputsOf(context);
   const alphas = createAlphas(context);
   const betas = edgeNormalization ? createBetas(context) : undefined;
-  const mix = (cell: "normal" | "reduce"): CellMixture => {
-    const operations = probabilities(logitsOn(alphas, candidates)[cell], softmax);
-    return betas ? { operations, edges: edgeWeights(betas[cell], nodes) } : { operations };
+  const mix = (
+    logits: Tensor,
+    beta: Tensor | undefined,
+    own: Candidates["normal"] | undefined,
+  ): CellMixture => {
+    const operations = probabilities(logits, softmax, inputs);
+    return beta ? { operations, edges: edgeWeights(there(beta, own), nodes, inputs) } : { operations };
+  };
+  const cells = () => {
+    const { normal, reduce } = logitsOn(alphas, candidates);
+    return {
+      normal: mix(normal, betas?.normal, candidates?.normal),
+      reduce: reduce && mix(reduce, betas?.reduce, candidates?.reduce),
+    };
   };
   return {
     alphas: new Map([...named("alphas", alphas), ...(betas ? named("betas", betas) : [])]),
     createEdge: partialEdges(partialChannels),
-    mixture: () => ({ normal: mix("normal"), reduce: mix("reduce") }),
+    mixture() {
+      const { normal, reduce } = cells();
+      return mixtureOf(normal, reduce);
+    },
     step: (step) => dartsStep(step, context),
     derive() {
-      if (!betas) return deriveGenotype(rowsOf(alphas, candidates), primitives, dartsRule(softmax));
+      if (!betas) return deriveIn(context, rowsOf(alphas, candidates), dartsRule(softmax));
       const { normal, reduce } = logitsOf(betas);
       const logits = { ...rowsOf(alphas, candidates), normalBetas: normal, reduceBetas: reduce };
-      return deriveGenotype(logits, primitives, derivePcDarts);
+      return deriveIn(context, logits, derivePcDarts);
     },
     alphaRows: () => rowsOf(alphas, candidates),
     strengths() {
-      const strong = (cell: "normal" | "reduce") => {
-        const { operations, edges } = mix(cell);
-        return { operations: edges ? operations.mul(edges.reshape([-1, 1])) : operations };
-      };
-      return { normal: strong("normal"), reduce: strong("reduce") };
+      const strong = ({ operations, edges }: CellMixture) => ({
+        operations: edges ? operations.mul(edges.reshape([-1, 1])) : operations,
+      });
+      const { normal, reduce } = cells();
+      return { normal: strong(normal), ...(reduce && { reduce: strong(reduce) }) };
     },
     ...(betas && { edgeLogits: () => logitsOf(betas) }),
   };
 }
 
 /** A softmax over the edges into each node, [edges]. */
-export function edgeWeights(betas: Tensor, nodes: number): Tensor {
+export function edgeWeights(betas: Tensor, nodes: number, inputs?: Inputs): Tensor {
   const byNode = Array.from({ length: nodes }, (_, node) =>
-    aten.slice.Tensor(betas, 0, edgeOffset(node), edgeOffset(node + 1)).softmax(0),
+    aten.slice.Tensor(betas, 0, edgeOffset(node, inputs), edgeOffset(node + 1, inputs)).softmax(0),
   );
   return cat(byNode, 0);
+}
+
+/** The betas, but no weight for edges that are not there. */
+function there(betas: Tensor, candidates: Candidates["normal"] | undefined): Tensor {
+  if (!candidates?.some((own) => own.length === 0)) return betas;
+  const { shape, dtype, device } = betas;
+  const mask = candidates.map((own) => (own.length > 0 ? 0 : Number.NEGATIVE_INFINITY));
+  return betas.add(tensor(mask, shape, { dtype, device }));
 }

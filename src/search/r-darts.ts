@@ -5,18 +5,17 @@
 // Not here: the adaptive form (DARTS-ADA), which goes back to the weights of that epoch, up to twelve before, multiplies the
 // weight decay (by 3 up to 0.0243; its script: by 10 up to 0.03) and searches on from there; a search keeps the weights of
 // its last two epochs and of its best one. Its cure by hand: a new search with a larger search.weightDecay.
-import { deriveGenotype } from "../genotype/discretize.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { rDarts } from "../methods/r-darts.ts";
 import { linear } from "../optim/schedule.ts";
-import { createAlphas, named, rowsOf, softmaxMixture } from "./alphas.ts";
+import { createAlphas, deriveIn, named, rowsOf, softmaxMixture, softmaxStrengths } from "./alphas.ts";
 import { dartsStep } from "./darts.ts";
 import { type EigenvalueSample, evLocalAverage } from "./ev-local-average.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
 
 /** The method of the RobustDARTS paper. */
 export function createRDarts(context: MethodContext, options: OptionsOf<typeof rDarts>): SearchMethod {
-  const { candidates, epochs, primitives } = context;
+  const { candidates, epochs } = context;
   const { earlyStop, eigenvalueEvery: every, window, delta, factor, startEpoch: start, dropPath } = options;
   const alphas = createAlphas(context);
   let samples: readonly EigenvalueSample[] = [];
@@ -28,9 +27,9 @@ export function createRDarts(context: MethodContext, options: OptionsOf<typeof r
       dropPath: dropPathAt(epoch),
     }),
     step: (step) => dartsStep(step, context),
-    derive: () => deriveGenotype(rowsOf(alphas, candidates), primitives),
+    derive: () => deriveIn(context, rowsOf(alphas, candidates)),
     alphaRows: () => rowsOf(alphas, candidates),
-    strengths: () => softmaxMixture(alphas, { candidates }),
+    strengths: () => softmaxStrengths(alphas, { candidates }),
     figures: (epoch) => ({ dropPath: dropPathAt(epoch) }),
     wantsEigenvalue: (epoch) => epoch % every === 0,
     endEpoch(epoch, { eigenvalue }) {

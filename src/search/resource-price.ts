@@ -1,9 +1,9 @@
 // The price of the resources that a mixture uses (SNAS, section 2.3, with the figures of its reference code): parameters,
 // multiply-adds and memory access of every candidate at the sizes that it meets in the supernet.
 import { type CellShape, countEdge, reducedSize } from "../genotype/counts.ts";
-import { isReduction } from "../genotype/genotype.ts";
+import { edgesOf } from "../genotype/genotype.ts";
 import type { Primitive } from "../space/primitives.ts";
-import { edgesOf } from "../space/supernet.ts";
+import { DARTS_SPACE } from "../space/spaces.ts";
 import { aten } from "../tensor/aten.ts";
 import { scope } from "../tensor/scope.ts";
 import { scalar, type Tensor } from "../tensor/tensor.ts";
@@ -27,8 +27,8 @@ export interface PriceOptions {
   readonly reduceWeight: number;
 }
 
-/** The price of the weights [edges, primitives] of the normal and of the reduction cells: a scalar with a graph. */
-export type ResourcePrice = (normal: Tensor, reduce: Tensor) => Tensor;
+/** The price of the weights [edges, primitives] of the normal and, where they are searched, of the reduction cells: a scalar with a graph. */
+export type ResourcePrice = (normal: Tensor, reduce?: Tensor) => Tensor;
 
 /**
  * The mean over the normal cells plus `reduceWeight` times that over the reduction cells; a cell costs the sum over
@@ -36,17 +36,30 @@ export type ResourcePrice = (normal: Tensor, reduce: Tensor) => Tensor;
  * on the scale `linear` 0.43·(2·parameters + macs/4000 + memory/100) or, of a single kind, that figure itself.
  */
 export function createResourcePrice(
-  { channels, cells, imageSize, nodes, primitives }: Omit<MethodContext, "random">,
+  {
+    channels,
+    cells,
+    imageSize,
+    nodes,
+    primitives,
+    candidates,
+    space = DARTS_SPACE,
+  }: Omit<MethodContext, "random">,
   { kind, scale, reduceWeight }: PriceOptions,
 ): ResourcePrice {
-  const shapes = cellShapes({ channels, cells, imageSize });
+  const shapes = cellShapes({ channels, cells, imageSize, space });
   const kinds = kind === "all" ? (["parameters", "macs", "memory"] as const) : [kind];
-  // Of each cell, one table [edges][primitives] for each kind.
+  const there = (cell: "normal" | "reduce", edge: number) => candidates?.[cell][edge]?.length !== 0;
+  // Of each cell, one table [edges][primitives] for each kind; an edge that is not there costs nothing.
   const tables = shapes.map((shape) => ({
     reduction: shape.reduction,
     figures: kinds.map((name) =>
-      edgesOf(nodes).map(({ source }) =>
-        primitives.map((primitive) => resourcesOf(primitive, source, shape)[name]),
+      edgesOf(nodes, space.skeleton.inputs).map(({ edge, source }) =>
+        primitives.map((primitive) =>
+          there(shape.reduction ? "reduce" : "normal", edge)
+            ? resourcesOf(primitive, source, shape)[name]
+            : 0,
+        ),
       ),
     ),
   }));
@@ -66,15 +79,16 @@ export function createResourcePrice(
         const costs = own.map(({ figures }) => costOf(weights, figures));
         return costs.reduce((a, b) => a.add(b), scalar(0, { dtype, device })).div(Math.max(1, own.length));
       };
-      return meanOver(normal, false).add(meanOver(reduce, true).mul(reduceWeight));
+      const price = meanOver(normal, false);
+      return reduce ? price.add(meanOver(reduce, true).mul(reduceWeight)) : price;
     });
 }
 
 /** What a candidate on the edge from state `source` uses in a cell. */
 export function resourcesOf(primitive: Primitive, source: number, cell: CellShape): Resources {
   const { params, macs } = countEdge(primitive, source, cell, false);
-  const { channels, size, reduction } = cell;
-  const halves = reduction && source < 2;
+  const { channels, size, reduction, inputs = 2 } = cell;
+  const halves = reduction && source < inputs;
   const isPool = primitive.includes("pool");
   const pixels = channels * size[0] * size[1];
   return {
@@ -108,21 +122,29 @@ const ACCESSES: Readonly<Record<Primitive, readonly [number, number]>> = {
   conv_7x1_1x7: [4, 9], // at stride 2 the first halves the width alone
   group_conv_3x1_1x3: [6, 11],
   norm_max_pool_3x3: [2, 5],
+  nor_conv_1x1: [2, 5],
+  nor_conv_3x3: [2, 5],
 };
 
+/** Of the cells that are searched: a block between them has no part in the price. */
 function cellShapes({
   channels,
   cells,
   imageSize,
-}: Pick<MethodContext, "channels" | "cells" | "imageSize">): CellShape[] {
+  space: { skeleton },
+}: Pick<MethodContext, "channels" | "cells" | "imageSize"> &
+  Required<Pick<MethodContext, "space">>): CellShape[] {
+  const { inputs, reductionsAt } = skeleton;
+  const reductions = reductionsAt(cells);
   const shapes: CellShape[] = [];
   let own = channels;
   let sizeIn = imageSize;
   for (let i = 0; i < cells; i++) {
-    const reduction = isReduction(i, cells);
+    const reduction = reductions.includes(i);
     if (reduction) own *= 2;
     const size = reduction ? reducedSize(sizeIn, 1) : sizeIn;
-    shapes.push({ channels: own, reduction, sizeIn, size });
+    if (!reduction || skeleton.reduction === "cell")
+      shapes.push({ channels: own, reduction, inputs, sizeIn, size });
     sizeIn = size;
   }
   return shapes;

@@ -2,7 +2,7 @@
 // ICML 2020, arXiv:2002.05283). The weights are trained under perturbed probabilities, so that the validation loss
 // gets smooth around the alphas; the alphas step as in DARTS. SDARTS-RS draws the perturbation, SDARTS-ADV searches
 // for the worst one by projected gradient ascent (equations 5 and 6). The radius, in probability, grows with the epochs.
-import { deriveGenotype } from "../genotype/discretize.ts";
+import type { Inputs } from "../genotype/genotype.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { sdartsAdv, sdartsRs } from "../methods/sdarts.ts";
 import type { SoftmaxOver } from "../methods/softmax-option.ts";
@@ -15,18 +15,29 @@ import { aten } from "../tensor/aten.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Tensor, tensor } from "../tensor/tensor.ts";
-import { asRows, createAlphas, dartsRule, named, rowsOf, softmaxMixture } from "./alphas.ts";
+import {
+  asRows,
+  createAlphas,
+  dartsRule,
+  deriveIn,
+  inputsOf,
+  mixtureOf,
+  named,
+  rowsOf,
+  softmaxMixture,
+  softmaxStrengths,
+} from "./alphas.ts";
 import { weightStep } from "./bilevel.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
 
-/** Probabilities of the normal and of the reduction cells, [edges, primitives] each. */
+/** Probabilities of the normal and, where they are searched, of the reduction cells, [edges, primitives] each. */
 type Probabilities = readonly Tensor[];
 
 /** What a perturbation has to go by. */
 interface Perturbation {
   /** What sums to 1. */
-  readonly softmax: SoftmaxOver;
+  readonly sums: { readonly over: SoftmaxOver; readonly inputs: Inputs };
   readonly radius: number;
   readonly random: Generator;
   /** Loss of the weights' batch under other probabilities, with running statistics. */
@@ -53,14 +64,15 @@ function createSdarts(
   { epsilon, epsilonMin, softmax }: OptionsOf<typeof sdartsRs>,
   perturb: Perturb,
 ): SearchMethod {
-  const { epochs, primitives, candidates, random } = context;
-  const mixing = { over: softmax, candidates };
+  const { epochs, candidates, random } = context;
+  const sums = { over: softmax, inputs: inputsOf(context) };
+  const mixing = { ...sums, candidates };
   const alphas = createAlphas(context);
   const radiusAt = (epoch: number) => linear(epsilonMin, epsilon, epochs, epoch);
   /** What the weights are trained under at this moment. */
   let imposed: Mixture | undefined;
   const under = <T>([normal, reduce]: Probabilities, fn: () => T): T => {
-    imposed = { normal: { operations: normal! }, reduce: { operations: reduce! } };
+    imposed = mixtureOf({ operations: normal! }, reduce && { operations: reduce });
     try {
       return fn();
     } finally {
@@ -74,10 +86,10 @@ function createSdarts(
       dartsStep(step, context, () =>
         scope(() => {
           const { normal, reduce } = noGrad(() => softmaxMixture(alphas, mixing));
-          const clean = [normal.operations, reduce.operations];
+          const clean = [normal.operations, ...(alphas.reduce ? [reduce.operations] : [])];
           const perturbed = step.evaluating(() =>
             perturb(clean, {
-              softmax,
+              sums,
               radius: radiusAt(step.epoch),
               random,
               lossAt: (other) => under(other, () => lossValue(step.loss(step.trainBatch, "weights"))),
@@ -88,9 +100,9 @@ function createSdarts(
           return under(perturbed, () => weightStep(step));
         }),
       ),
-    derive: () => deriveGenotype(rowsOf(alphas, candidates), primitives, dartsRule(softmax)),
+    derive: () => deriveIn(context, rowsOf(alphas, candidates), dartsRule(softmax)),
     alphaRows: () => rowsOf(alphas, candidates),
-    strengths: () => softmaxMixture(alphas, mixing),
+    strengths: () => softmaxStrengths(alphas, mixing),
     figures: (epoch) => ({ epsilon: radiusAt(epoch) }),
   };
 }
@@ -98,7 +110,7 @@ function createSdarts(
 /** Uniform numbers in ±radius added to every probability, and the projection. */
 function drawAround(
   clean: Probabilities,
-  { radius, random, softmax }: Pick<Perturbation, "radius" | "random" | "softmax">,
+  { radius, random, sums }: Pick<Perturbation, "radius" | "random" | "sums">,
 ): Tensor[] {
   return noGrad(() =>
     clean.map((p) => {
@@ -106,7 +118,7 @@ function drawAround(
       const noise = Array.from({ length: numel }, () => radius * (2 * random.uniform() - 1));
       // An edge gets no probability of a candidate that it does not have.
       const there = aten.gt.Scalar(p, 0).to({ dtype });
-      return asRows(p.add(tensor(noise, shape, { dtype, device }).mul(there)), softmax, project);
+      return asRows(p.add(tensor(noise, shape, { dtype, device }).mul(there)), sums, project);
     }),
   );
 }
@@ -116,7 +128,7 @@ function drawAround(
  * random start; the given ones when the loss has not grown by them.
  */
 function attack(clean: Probabilities, how: Perturbation, steps: number): Probabilities {
-  const { radius, softmax, lossAt, gradientAt } = how;
+  const { radius, sums, lossAt, gradientAt } = how;
   const before = lossAt(clean);
   let worst: Probabilities = drawAround(clean, how);
   for (let i = 0; i < steps; i++) {
@@ -128,7 +140,7 @@ function attack(clean: Probabilities, how: Perturbation, steps: number): Probabi
           const gradient = gradients[cell];
           const moved = gradient ? p.add(aten.sign.default(gradient).mul((2 * radius) / steps)) : p;
           const shift = aten.clamp.default(moved.sub(clean[cell]!), -radius, radius);
-          return asRows(clean[cell]!.add(shift), softmax, project);
+          return asRows(clean[cell]!.add(shift), sums, project);
         }),
       );
     });

@@ -1,9 +1,8 @@
 // The supernet of the moment and how it is trained: what a method may change between two epochs. The search compares
 // it with the present one at the beginning of an epoch, and rebuilds what differs.
 import type { Config } from "../config/schema.ts";
-import { edgeOffset } from "../genotype/genotype.ts";
-import { allCandidates, type Candidates } from "../space/candidates.ts";
-import { spaceCandidates } from "../space/spaces.ts";
+import type { Candidates } from "../space/candidates.ts";
+import { openCandidates } from "../space/spaces.ts";
 import type { SearchMethod } from "./method.ts";
 
 /** What a search trains in an epoch; plain JSON, as its checkpoints hold it. */
@@ -27,9 +26,7 @@ export function shapeOf({ search, space }: Config, method: Pick<SearchMethod, "s
     channels,
     cells,
     batchSize,
-    candidates:
-      spaceCandidates(space.name, space.primitives) ??
-      allCandidates(edgeOffset(space.nodes), space.primitives.length),
+    candidates: openCandidates(space),
     schedule: { first: 0, epochs },
     ...method.shape?.(),
   };

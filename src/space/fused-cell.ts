@@ -182,7 +182,7 @@ export function forwardCell<Layout extends Images>(
 function notFusable({ device, dtype }: Tensor): UserError {
   return new UserError(
     `kernels is fused, but the fused kernels do not cover these cells (on ${device}, ${dtype}): they take cells of ` +
-      "at most ten nodes with operations of DARTS, on the CPU in float32. Set kernels to auto or composite.",
+      "two inputs and at most ten nodes with operations of DARTS, on the CPU in float32. Set kernels to auto or composite.",
   );
 }
 

@@ -14,6 +14,8 @@ export interface EdgeContext {
   readonly primitives: readonly Primitive[];
   /** Columns of the primitives that stand on this edge; absent: all. */
   readonly candidates?: readonly number[] | undefined;
+  /** Whether pooling has batch norm behind it; absent: yes. */
+  readonly poolNorm?: boolean;
   /** Index of the edge in its cell, counted node by node. */
   readonly edge: number;
   readonly reduction: boolean;
@@ -26,11 +28,15 @@ export abstract class EdgeModule extends Module {
 }
 
 /**
- * A candidate as the supernet holds it: without scale and shift, published pooling followed by batch normalisation.
+ * A candidate as the supernet holds it: without scale and shift, published pooling followed by batch normalisation
+ * where the space has that.
  */
-export function supernetOperation(primitive: Primitive, channels: number, stride: number): Layer {
+export function supernetOperation(
+  primitive: Primitive,
+  { channels, stride, poolNorm = true }: Pick<EdgeContext, "channels" | "stride" | "poolNorm">,
+): Layer {
   const operation = operationBuilder(primitive)(channels, stride, false);
-  return isPublished(primitive) && UNNORMALISED.includes(primitive)
+  return poolNorm && isPublished(primitive) && UNNORMALISED.includes(primitive)
     ? new Sequential(operation, new BatchNorm2d(channels, { affine: false }))
     : operation;
 }
@@ -44,11 +50,11 @@ export class MixedOp extends EdgeModule {
   readonly stride: number;
 
   constructor(
-    { channels, primitives, candidates, stride }: EdgeContext,
-    create: (primitive: Primitive) => Layer = (primitive) => supernetOperation(primitive, channels, stride),
+    { primitives, candidates, ...edge }: EdgeContext,
+    create: (primitive: Primitive) => Layer = (primitive) => supernetOperation(primitive, edge),
   ) {
     super();
-    this.stride = stride;
+    this.stride = edge.stride;
     this._ops = primitives.map((primitive, k) =>
       candidates && !candidates.includes(k) ? undefined : create(primitive),
     );

@@ -1,6 +1,6 @@
 // The derived (evaluation) network: cells of one genotype, trained from scratch (DARTS, section 3.2).
 import { type ImageSize, reducedSize } from "../genotype/counts.ts";
-import { type Edge, edgesByNode, type Genotype } from "../genotype/genotype.ts";
+import { type Edge, edgesByNode, type Genotype, type Inputs } from "../genotype/genotype.ts";
 import { BatchNorm2d, Conv2d, Linear, ReLU } from "../nn/layers.ts";
 import { Identity, type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
@@ -10,7 +10,18 @@ import { averageOf, type Images, toBlocked, toImages } from "./blocked.ts";
 import { type DropPath, dropPath, pathScale } from "./drop-path.ts";
 import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels } from "./fused-cell.ts";
 import { operationBuilder } from "./operations.ts";
-import { type CellPass, type CellPlace, cellPlaces, preprocessing } from "./supernet.ts";
+import { BlockCell } from "./reduction-block.ts";
+import { DARTS_SKELETON, type Skeleton } from "./skeleton.ts";
+import { DARTS_SPACE, findSpace } from "./spaces.ts";
+import {
+  type CellPass,
+  type CellPlace,
+  cellPlaces,
+  inputStates,
+  joined,
+  lastActivation,
+  preprocessing,
+} from "./supernet.ts";
 
 /** Shape of a derived network. */
 export interface NetworkOptions {
@@ -31,35 +42,45 @@ export interface NetworkOptions {
 
 /** A discrete cell: every node sums its chosen operations. */
 export class NetworkCell extends Module {
-  readonly preprocess0: Layer;
-  readonly preprocess1: Layer;
+  readonly preprocess0: Layer | undefined;
+  readonly preprocess1: Layer | undefined;
   readonly _ops: readonly Layer[];
   /** Of each node; `_ops` holds their operations, node by node. */
   readonly edges: readonly (readonly Edge[])[];
   readonly concat: readonly number[];
+  readonly inputs: Inputs;
   readonly kernels: Kernels;
   readonly recompute: boolean;
   readonly #fused: FusedCell | undefined;
 
   constructor(
     genotype: Genotype,
-    { channels, inputs, reduction, afterReduction }: CellPlace,
+    place: CellPlace,
     {
       kernels = "auto",
       recompute = false,
       affine = true,
-    }: Pick<NetworkOptions, "kernels" | "recompute"> & { readonly affine?: boolean } = {},
+      skeleton = DARTS_SKELETON,
+    }: Pick<NetworkOptions, "kernels" | "recompute"> & {
+      readonly affine?: boolean;
+      readonly skeleton?: Skeleton;
+    } = {},
   ) {
     super();
+    const { channels, reduction } = place;
+    const { inputs } = skeleton;
+    this.inputs = inputs;
     this.edges = edgesByNode(reduction ? genotype.reduce : genotype.normal);
     this.concat = reduction ? genotype.reduceConcat : genotype.normalConcat;
-    [this.preprocess0, this.preprocess1] = preprocessing(inputs, channels, { afterReduction, affine });
+    [this.preprocess0, this.preprocess1] = preprocessing(place, affine, skeleton);
     this._ops = this.edges
       .flat()
-      .map(([op, source]) => operationBuilder(op)(channels, reduction && source < 2 ? 2 : 1, affine));
+      .map(([op, source]) => operationBuilder(op)(channels, reduction && source < inputs ? 2 : 1, affine));
     this.kernels = kernels;
     this.recompute = recompute;
-    if (kernels === "composite") return;
+    const [older, newer] = [this.preprocess0, this.preprocess1];
+    // The kernels' cells read two, and bring both to their channels.
+    if (kernels === "composite" || !older || !newer) return;
     const placed = this.edges.flatMap((edges, node) =>
       edges.map(([primitive, source]) => ({ primitive, source, node })),
     );
@@ -70,7 +91,7 @@ export class NetworkCell extends Module {
     }));
     this.#fused = fuseCell({
       channels,
-      preprocess: [this.preprocess0, this.preprocess1],
+      preprocess: [older, newer],
       edges,
       nodes: this.edges.length,
       reduction,
@@ -105,16 +126,13 @@ export class NetworkCell extends Module {
   }
 
   #compose(s0: Tensor, s1: Tensor, drop: DropPath): Tensor {
-    const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
+    const states = inputStates([this.preprocess0, this.preprocess1], [s0, s1], this.inputs);
     let path = 0;
     for (const edges of this.edges) {
       const terms = edges.map(([, source]) => this.#path(path++, states[source], drop));
       states.push(terms.reduce((a, b) => a.add(b)));
     }
-    return cat(
-      this.concat.map((index) => states[index]),
-      1,
-    );
+    return joined(states, this.concat);
   }
 
   #path(i: number, state: Tensor, drop: DropPath): Tensor {
@@ -145,34 +163,50 @@ export class Network extends Module {
   readonly stem: Sequential | undefined;
   readonly stem0: Sequential | undefined;
   readonly stem1: Sequential | undefined;
-  readonly cells: readonly NetworkCell[];
+  readonly cells: readonly (NetworkCell | BlockCell)[];
   readonly auxiliary_head: AuxiliaryHead | undefined;
+  /** What some spaces have before the pooling. */
+  readonly lastact: Sequential | undefined;
   readonly classifier: Linear;
 
   constructor(options: NetworkOptions) {
     super();
     const { genotype, channels, cells, classes, imageChannels, imageSize } = options;
     const imagenet = options.stem === "imagenet";
-    const stemChannels = imagenet ? channels : 3 * channels;
+    const { skeleton } = findSpace(genotype.space ?? DARTS_SPACE.name);
+    const stemChannels = imagenet ? channels : skeleton.stemMultiplier * channels;
     if (imagenet) [this.stem0, this.stem1] = imagenetStems(imageChannels, channels);
     else this.stem = cifarStem(imageChannels, stemChannels);
 
     const width = { normal: genotype.normalConcat.length, reduce: genotype.reduceConcat.length };
-    const places = cellPlaces({ channels, cells, width, stem: stemChannels, afterReduction: imagenet });
+    const places = cellPlaces({
+      channels,
+      cells,
+      width,
+      stem: stemChannels,
+      afterReduction: imagenet,
+      skeleton,
+    });
     const { kernels, recompute } = options;
-    this.cells = places.map((place) => new NetworkCell(genotype, place, { kernels, recompute }));
+    this.cells = places.map((place) =>
+      place.reduction && skeleton.reduction !== "cell"
+        ? new BlockCell(skeleton.reduction, place)
+        : new NetworkCell(genotype, place, { kernels, recompute, skeleton }),
+    );
 
-    const auxiliaryCell = places[this.#auxiliaryAt(cells)];
+    const auxiliaryAt = this.#auxiliaryAt(cells);
+    const reductions = places.filter((place, i) => place.reduction && i <= auxiliaryAt).length;
     this.auxiliary_head = options.auxiliary
       ? new AuxiliaryHead({
-          inChannels: auxiliaryCell.channels * (auxiliaryCell.reduction ? width.reduce : width.normal),
+          inChannels: places[auxiliaryAt].outputChannels,
           classes,
-          size: reducedSize(imageSize, (imagenet ? 3 : 0) + places.filter((place) => place.reduction).length),
+          size: reducedSize(imageSize, (imagenet ? 3 : 0) + reductions),
           secondNorm: !imagenet,
         })
       : undefined;
-    const last = places[places.length - 1];
-    this.classifier = new Linear(last.channels * (last.reduction ? width.reduce : width.normal), classes);
+    const { outputChannels } = places[places.length - 1];
+    this.lastact = lastActivation(skeleton, outputChannels);
+    this.classifier = new Linear(outputChannels, classes);
   }
 
   /** [N, imageChannels, H, W] → logits. Paths are dropped in training only. */
@@ -190,7 +224,8 @@ export class Network extends Module {
         if (this.training && i === this.#auxiliaryAt(this.cells.length))
           auxiliary = this.auxiliary_head?.forward(toImages(s1));
       }
-      return { logits: this.classifier.forward(averageOf(s1)), auxiliary };
+      const last = this.lastact ? this.lastact.forward(toImages(s1)) : s1;
+      return { logits: this.classifier.forward(averageOf(last)), auxiliary };
     });
   }
 

@@ -106,6 +106,21 @@ class SevenBySeven extends Sequential {
   }
 }
 
+/** ReLU, an ordinary convolution, batch normalisation (NAS-Bench-201). */
+export class NormalConv extends Chain {
+  constructor(
+    [inChannels, outChannels]: readonly [number, number],
+    kernel: number,
+    { stride, affine }: { readonly stride: number; readonly affine: boolean },
+  ) {
+    super(
+      new ReLU(),
+      new Conv2d(inChannels, outChannels, kernel, { stride, padding: (kernel - 1) / 2 }),
+      new BatchNorm2d(outChannels, { affine }),
+    );
+  }
+}
+
 /** Groups of the convolutions of GDAS' fixed reduction: what its channels must be a multiple of. */
 export const FIXED_REDUCTION_GROUPS = 8;
 
@@ -167,6 +182,8 @@ export const OPERATIONS: Readonly<Record<PublishedPrimitive, OperationBuilder>> 
   group_conv_3x1_1x3: (channels, stride, affine) => new GroupedConv(channels, stride, affine),
   norm_max_pool_3x3: (channels, stride, affine) =>
     new Sequential(new MaxPool2d(3, { stride, padding: 1 }), new BatchNorm2d(channels, { affine })),
+  nor_conv_1x1: (channels, stride, affine) => new NormalConv([channels, channels], 1, { stride, affine }),
+  nor_conv_3x3: (channels, stride, affine) => new NormalConv([channels, channels], 3, { stride, affine }),
 };
 
 /** Standard normal numbers of the output's size, drawn anew in each pass; no gradient passes. */

@@ -15,13 +15,18 @@ export const DARTS_PRIMITIVES = [
   "dil_conv_5x5",
 ] as const;
 
-/** Every operation known here: the DARTS primitives, the two of the NASNet genotypes, and those of GDAS' fixed reduction. */
+/**
+ * Every operation known here: the DARTS primitives, the two of the NASNet genotypes, those of GDAS' fixed reduction, and
+ * the convolutions of NAS-Bench-201.
+ */
 export const PRIMITIVES = [
   ...DARTS_PRIMITIVES,
   "sep_conv_7x7",
   "conv_7x1_1x7",
   "group_conv_3x1_1x3",
   "norm_max_pool_3x3",
+  "nor_conv_1x1",
+  "nor_conv_3x3",
 ] as const;
 
 /** The published name of a candidate operation. */
@@ -85,6 +90,8 @@ export const BY_MEMORY: readonly Primitive[] = [
   "conv_7x1_1x7",
   "dil_conv_5x5",
   "dil_conv_3x3",
+  "nor_conv_3x3",
+  "nor_conv_1x1",
   "max_pool_3x3",
   "avg_pool_3x3",
   "noise",

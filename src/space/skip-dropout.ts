@@ -26,12 +26,12 @@ export class SkipDropoutOp extends MixedOp {
 
   /** `rate` is asked for in every pass. */
   constructor(context: EdgeContext, rate: () => number) {
-    const { channels, stride, primitives } = context;
+    const { stride, primitives } = context;
     const drops = (primitive: Primitive) => stride === 1 && primitive === "skip_connect";
     super(context, (primitive) =>
       drops(primitive)
         ? new Sequential(new Identity(), new Dropout(rate))
-        : supernetOperation(primitive, channels, stride),
+        : supernetOperation(primitive, context),
     );
     this.#dropped = primitives.flatMap((primitive, k) => (drops(primitive) ? [k] : []));
   }

@@ -1,19 +1,22 @@
 // The supernet (DARTS, sections 2.1 and 2.2): cells whose edges mix all candidate operations.
 // The alphas are not in here: a search method makes the mixture's weights from them before each pass.
-import { allNodes, edgeOffset, isReduction } from "../genotype/genotype.ts";
-import { BatchNorm2d, Conv2d, Linear } from "../nn/layers.ts";
+import { allNodes, edgeOffset, edgesOf, type Inputs } from "../genotype/genotype.ts";
+import { BatchNorm2d, Conv2d, Linear, ReLU } from "../nn/layers.ts";
 import { type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
-import { averageOf, type Images, toBlocked } from "./blocked.ts";
+import { averageOf, type Images, toBlocked, toImages } from "./blocked.ts";
 import type { Candidates } from "./candidates.ts";
 import type { CellPlan } from "./cell-plan.ts";
+import { outputOf } from "./declare-space.ts";
 import { type DropPath, dropPath } from "./drop-path.ts";
 import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels } from "./fused-cell.ts";
 import { type EdgeContext, type EdgeModule, MixedOp } from "./mixed-op.ts";
 import { FactorizedReduce, ReLUConvBN } from "./operations.ts";
 import { PartialMixedOp } from "./partial-channels.ts";
 import type { Primitive } from "./primitives.ts";
+import { BlockCell } from "./reduction-block.ts";
+import { DARTS_SKELETON, type Skeleton } from "./skeleton.ts";
 import { SkipDropoutOp } from "./skip-dropout.ts";
 
 /** How the cells of one type mix their edges' candidates. */
@@ -70,6 +73,10 @@ export interface SupernetOptions {
   readonly stemMultiplier: number;
   readonly imageChannels: number;
   readonly classes: number;
+  /** Network that the cells stand in; absent: that of DARTS. `stemMultiplier` above goes before its own. */
+  readonly skeleton?: Skeleton;
+  /** Whether pooling candidates have batch norm behind them; absent: yes. */
+  readonly poolNorm?: boolean;
   /** Builds an edge; a method with other edges (partial channels, fewer candidates) gives its own. */
   readonly createEdge?: (context: EdgeContext) => EdgeModule;
   /** Reduction cells that are not searched (GDAS-FRC); absent: all cells are searched. */
@@ -80,33 +87,54 @@ export interface SupernetOptions {
   readonly recompute?: boolean;
 }
 
-/** Maps a cell's two inputs to its channels; the older one is halved when a reduction cell lies between. */
+/** What maps a cell's inputs to its channels; without a layer for what it does not read, or reads as it is. */
+export type Preprocessing = readonly [older: Layer | undefined, newer: Layer | undefined];
+
+/** Maps a cell's inputs to its channels; the older one is halved when a reduction cell lies between. */
 export function preprocessing(
-  inputs: readonly [number, number],
-  channels: number,
-  { afterReduction, affine }: { afterReduction: boolean; affine: boolean },
-): [Layer, Layer] {
+  { inputs, channels, afterReduction }: CellPlace,
+  affine: boolean,
+  skeleton: Pick<Skeleton, "inputs" | "preprocess">,
+): Preprocessing {
+  const newer = () => new ReLUConvBN(inputs[1], channels, affine);
+  if (skeleton.inputs === 1) return [undefined, skeleton.preprocess ? newer() : undefined];
   const older = afterReduction
     ? new FactorizedReduce(inputs[0], channels, affine)
     : new ReLUConvBN(inputs[0], channels, affine);
-  return [older, new ReLUConvBN(inputs[1], channels, affine)];
+  return [older, newer()];
+}
+
+/** The states that a cell begins with: what it reads, preprocessed. */
+export function inputStates(
+  [older, newer]: Preprocessing,
+  [s0, s1]: readonly [Tensor, Tensor],
+  inputs: Inputs,
+): Tensor[] {
+  const read = inputs === 1 ? [] : [older!.forward(s0)];
+  return [...read, newer ? newer.forward(s1) : s1];
 }
 
 /** A cell of the supernet: every node sums the mixed operations on the edges from all states before it. */
 export class SupernetCell extends Module {
-  readonly preprocess0: Layer;
-  readonly preprocess1: Layer;
+  readonly preprocess0: Layer | undefined;
+  readonly preprocess1: Layer | undefined;
   readonly _ops: readonly EdgeModule[];
   readonly reduction: boolean;
   readonly nodes: number;
+  readonly inputs: Inputs;
+  /** States that it puts out. */
+  readonly concat: readonly number[];
   readonly kernels: Kernels;
   readonly recompute: boolean;
   readonly #fused: FusedCell | undefined;
 
-  constructor(options: SupernetOptions, { channels, inputs, reduction, afterReduction }: CellPlace) {
+  constructor(options: SupernetOptions, place: CellPlace) {
+    const { channels, reduction } = place;
     const {
       nodes,
       primitives,
+      poolNorm = true,
+      skeleton = DARTS_SKELETON,
       createEdge = (context) => new MixedOp(context),
       kernels = "auto",
       recompute = false,
@@ -115,12 +143,15 @@ export class SupernetCell extends Module {
     super();
     this.reduction = reduction;
     this.nodes = nodes;
-    [this.preprocess0, this.preprocess1] = preprocessing(inputs, channels, { afterReduction, affine: false });
-    this._ops = edgesOf(nodes).map(({ edge, source }) =>
+    this.inputs = skeleton.inputs;
+    this.concat = outputOf(skeleton, nodes);
+    [this.preprocess0, this.preprocess1] = preprocessing(place, false, skeleton);
+    this._ops = edgesOf(nodes, skeleton.inputs).map(({ edge, source }) =>
       createEdge({
         channels,
-        stride: reduction && source < 2 ? 2 : 1,
+        stride: reduction && source < skeleton.inputs ? 2 : 1,
         primitives,
+        poolNorm,
         candidates: candidates?.[edge],
         edge,
         reduction,
@@ -128,9 +159,18 @@ export class SupernetCell extends Module {
     );
     this.kernels = kernels;
     this.recompute = recompute;
-    if (kernels === "composite") return;
-    const preprocess = [this.preprocess0, this.preprocess1] as const;
-    const plan = mixedPlan(this._ops, { channels, preprocess, nodes, reduction, primitives });
+    const [older, newer] = [this.preprocess0, this.preprocess1];
+    // The kernels' cells read two, and bring both to their channels.
+    if (kernels === "composite" || !older || !newer) return;
+    const { concat } = this;
+    const plan = mixedPlan(this._ops, {
+      channels,
+      preprocess: [older, newer],
+      nodes,
+      reduction,
+      primitives,
+      concat,
+    });
     if (plan) this.#fused = fuseCell(plan);
   }
 
@@ -151,7 +191,7 @@ export class SupernetCell extends Module {
       kernels: composite ? "composite" : this.kernels,
       recompute: this.recompute && !composite,
       fused,
-      parts: this.nodes,
+      parts: this.concat.length,
       pass: () => ({
         training: this.training,
         recompute: this.recompute,
@@ -175,12 +215,13 @@ export class SupernetCell extends Module {
   }
 
   #compose(s0: Tensor, s1: Tensor, mixture: CellMixture & Pick<Mixture, "dropPath">): Tensor {
-    const states = [this.preprocess0.forward(s0), this.preprocess1.forward(s1)];
-    for (let node = 0; node < this.nodes; node++) {
-      const first = edgeOffset(node);
+    const { inputs, nodes, concat } = this;
+    const states = inputStates([this.preprocess0, this.preprocess1], [s0, s1], inputs);
+    for (let node = 0; node < nodes; node++) {
+      const first = edgeOffset(node, inputs);
       states.push(states.map((state, j) => this.#edge(first + j, state, mixture)).reduce((a, b) => a.add(b)));
     }
-    return cat(states.slice(2), 1);
+    return joined(states, concat);
   }
 
   #edge(
@@ -198,36 +239,32 @@ export class SupernetCell extends Module {
 export class Supernet extends Module {
   readonly stem: Sequential;
   readonly cells: readonly (SupernetCell | FixedCell)[];
+  /** What some spaces have before the pooling. */
+  readonly lastact: Sequential | undefined;
   readonly classifier: Linear;
   readonly options: SupernetOptions;
 
   constructor(options: SupernetOptions) {
     super();
     this.options = options;
-    const {
-      channels,
-      stemMultiplier,
-      imageChannels,
-      classes,
-      nodes,
-      fixedReduction,
-      kernels = "auto",
-      recompute = false,
-    } = options;
+    const { channels, stemMultiplier, imageChannels, classes, nodes, fixedReduction } = options;
+    const { kernels = "auto", recompute = false, skeleton = DARTS_SKELETON } = options;
     const stemChannels = stemMultiplier * channels;
     this.stem = new Sequential(
       new Conv2d(imageChannels, stemChannels, 3, { padding: 1 }),
       new BatchNorm2d(stemChannels),
     );
-    const width = { normal: nodes, reduce: fixedReduction?.states ?? nodes };
-    const places = cellPlaces({ channels, cells: options.cells, width, stem: stemChannels });
-    this.cells = places.map((place) =>
-      fixedReduction && place.reduction
-        ? fixedReduction.create(place, { kernels, recompute })
-        : new SupernetCell(options, place),
-    );
-    const last = places[places.length - 1];
-    this.classifier = new Linear((last.reduction ? width.reduce : width.normal) * last.channels, classes);
+    const states = outputOf(skeleton, nodes).length;
+    const width = { normal: states, reduce: fixedReduction?.states ?? states };
+    const places = cellPlaces({ channels, cells: options.cells, width, stem: stemChannels, skeleton });
+    this.cells = places.map((place) => {
+      if (!place.reduction) return new SupernetCell(options, place);
+      if (skeleton.reduction !== "cell") return new BlockCell(skeleton.reduction, place);
+      return fixedReduction?.create(place, { kernels, recompute }) ?? new SupernetCell(options, place);
+    });
+    const { outputChannels } = places[places.length - 1];
+    this.lastact = lastActivation(skeleton, outputChannels);
+    this.classifier = new Linear(outputChannels, classes);
   }
 
   forward(images: Tensor, mixture: Mixture): Tensor {
@@ -236,7 +273,8 @@ export class Supernet extends Module {
       // One conversion for the whole network; cells that the kernels do not cover convert their own.
       const libtorch = mixture.composite || (this.training && (mixture.dropPath ?? 0) > 0);
       const blocked = !libtorch && fusable(stem) && this.cells.some((cell) => cell.fused);
-      return this.classifier.forward(averageOf(this.#body(blocked ? toBlocked(stem) : stem, mixture)));
+      const body = this.#body(blocked ? toBlocked(stem) : stem, mixture);
+      return this.classifier.forward(averageOf(this.lastact ? this.lastact.forward(toImages(body)) : body));
     });
   }
 
@@ -263,13 +301,22 @@ export interface CellPlace {
   readonly afterReduction: boolean;
 }
 
-/** The places of all cells: channels double at each reduction, a cell puts out `width` times its channels. */
+/** A place whose output is known too. */
+export interface NetworkPlace extends CellPlace {
+  readonly outputChannels: number;
+}
+
+/**
+ * The places of all cells: channels double at each reduction, a cell puts out `width` times its channels, and a block
+ * twice what it reads.
+ */
 export function cellPlaces({
   channels,
   cells,
   width,
   stem,
   afterReduction = false,
+  skeleton = DARTS_SKELETON,
 }: {
   channels: number;
   cells: number;
@@ -277,33 +324,43 @@ export function cellPlaces({
   width: number | { readonly normal: number; readonly reduce: number };
   stem: number;
   afterReduction?: boolean;
-}): CellPlace[] {
+  skeleton?: Skeleton;
+}): NetworkPlace[] {
   const widths = typeof width === "number" ? { normal: width, reduce: width } : width;
-  const places: CellPlace[] = [];
+  const reductions = skeleton.reductionsAt(cells);
+  const places: NetworkPlace[] = [];
   let inputs: readonly [number, number] = [stem, stem];
   let own = channels;
   for (let i = 0; i < cells; i++) {
-    const reduction = isReduction(i, cells);
+    const reduction = reductions.includes(i);
     if (reduction) own *= 2;
+    const isBlock = reduction && skeleton.reduction !== "cell";
+    const outputChannels = isBlock ? 2 * inputs[1] : (reduction ? widths.reduce : widths.normal) * own;
     places.push({
       channels: own,
       inputs,
       reduction,
       afterReduction: places[i - 1]?.reduction ?? afterReduction,
+      outputChannels,
     });
-    inputs = [inputs[1], (reduction ? widths.reduce : widths.normal) * own];
+    inputs = [inputs[1], outputChannels];
   }
   return places;
 }
 
-/** The edges of a cell in their published order, each with the state it starts from. */
-export function edgesOf(nodes: number): { edge: number; source: number; target: number }[] {
-  const edges: { edge: number; source: number; target: number }[] = [];
-  for (let node = 0; node < nodes; node++) {
-    for (let source = 0; source < node + 2; source++)
-      edges.push({ edge: edges.length, source, target: node + 2 });
-  }
-  return edges;
+/** The states that a cell puts out, joined on the channels. */
+export function joined(states: readonly Tensor[], concat: readonly number[]): Tensor {
+  return concat.length === 1
+    ? states[concat[0]]
+    : cat(
+        concat.map((index) => states[index]),
+        1,
+      );
+}
+
+/** Batch norm and ReLU before the pooling, in spaces that have them. */
+export function lastActivation({ head }: Skeleton, channels: number): Sequential | undefined {
+  return head === "pool" ? undefined : new Sequential(new BatchNorm2d(channels), new ReLU());
 }
 
 /** A cell for the kernels; undefined where an edge is of a class of its own and computes something else. */
@@ -311,10 +368,10 @@ export function mixedPlan(
   modules: readonly EdgeModule[],
   {
     primitives,
+    concat,
     ...rest
-  }: Pick<CellPlan, "channels" | "preprocess" | "nodes" | "reduction"> & {
-    readonly primitives: readonly Primitive[];
-  },
+  }: Pick<CellPlan, "channels" | "preprocess" | "nodes" | "reduction"> &
+    Partial<Pick<CellPlan, "concat">> & { readonly primitives: readonly Primitive[] },
 ): CellPlan | undefined {
   const known: readonly unknown[] = [MixedOp, PartialMixedOp, SkipDropoutOp];
   const plain = modules.filter((module): module is MixedOp => known.includes(module.constructor));
@@ -336,5 +393,5 @@ export function mixedPlan(
         : [],
     ),
   }));
-  return { ...rest, edges, groups: [...shares][0], concat: allNodes(rest.nodes) };
+  return { ...rest, edges, groups: [...shares][0], concat: concat ?? allNodes(rest.nodes) };
 }

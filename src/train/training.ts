@@ -86,8 +86,8 @@ export class Training {
     seed(config.seed);
     this.network = createNetwork(genotype, config, dataset);
     seed(config.seed, device);
-    const { learningRate, momentum, weightDecay } = train;
-    this.#optimizer = new SGD(this.network.parameters(), { learningRate, momentum, weightDecay });
+    const { learningRate, momentum, nesterov, weightDecay } = train;
+    this.#optimizer = new SGD(this.network.parameters(), { learningRate, momentum, nesterov, weightDecay });
   }
 
   get finished(): boolean {

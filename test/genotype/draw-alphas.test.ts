@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { type AlphaEpoch, cellProbabilities, drawAlphasSvg } from "../../src/genotype/draw-alphas.ts";
+import { findSpace } from "../../src/space/spaces.ts";
 
 const primitives = ["none", "skip_connect", "sep_conv_3x3", "max_pool_3x3"] as const;
 const rows = (value: (edge: number, k: number) => number | null) =>
@@ -56,7 +57,7 @@ test("betas are drawn below their edges as a softmax over the edges of the node"
 });
 
 test("a node's softmax spreads over its edges, and a candidate that an edge lacks has no probability", () => {
-  const joint = cellProbabilities(epoch(level), "normal", "node").operations;
+  const joint = cellProbabilities(epoch(level), "normal", { softmax: "node" }).operations;
   assert.deepEqual(
     [joint[0]![0], joint[2]![0]].map((p) => p!.toFixed(4)),
     ["0.1250", "0.0833"],
@@ -75,4 +76,20 @@ test("a cell that is not searched is left out, and a thousand epochs take no mor
   assert.match(svg, /epochs 1 to 1000/);
   assert.ok(svg.length < 200_000, String(svg.length));
   assert.ok(svg.includes(cellProbabilities(restless.at(-1)!, "normal").operations[4]![3]!.toFixed(3)));
+});
+
+test("a cell of one kind and one input is drawn with its own states, without edges that are not there", () => {
+  const space = findSpace("nas-bench-201");
+  const six = [0, 1, 2, 3, 4, 5].map(() => space.primitives.map(() => 0));
+  const svg = drawAlphasSvg([epoch(six, [])], { primitives: space.primitives, space });
+  assert.equal(count(svg, /<rect class="f"/g), 6);
+  assert.match(svg, />cell<[\s\S]*>node 0 ← c_\{k-1\}<[\s\S]*>node 2 ← node 1</);
+  assert.doesNotMatch(svg, /c_\{k-2\}|normal cell/);
+
+  const absent = epoch(rows((edge) => (edge === 3 ? null : 0)));
+  const betas = { ...absent, edgeLogits: { normal: [0, 0, 0, 9, 0], reduce: [0, 0, 0, 0, 0] } };
+  assert.deepEqual(cellProbabilities(betas, "normal").edges, [0.5, 0.5, 0.5, 0, 0.5]);
+  const sparse = drawAlphasSvg([betas], { primitives });
+  assert.equal(count(sparse, /<rect class="f"/g), 18);
+  assert.equal(count(sparse, />node 1 ← c_\{k-1\}</g), 1);
 });

@@ -30,7 +30,12 @@ const genotypes = fc
     reduce: fc.nat(),
   })
   .map(({ seed, nodes, kept, normal, reduce }) => {
-    const genotype = randomGenotype(createGenerator(seed), { nodes, primitives: PRIMITIVES, kept });
+    const genotype = randomGenotype(createGenerator(seed), {
+      nodes,
+      primitives: PRIMITIVES,
+      kept,
+      shared: true,
+    });
     // Bits choose which nodes are concatenated; at least the last one is.
     const pick = (states: readonly number[], bits: number) => {
       const some = states.filter((_, i) => (bits >> i) & 1);

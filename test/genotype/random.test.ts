@@ -29,12 +29,16 @@ test("random genotypes keep as many edges as they are told to, no pair twice, pr
   const primitives = ["none", "skip_connect", "sep_conv_3x3", "max_pool_3x3"] as const;
   const kept = fc.oneof(fc.constant("every" as const), fc.integer({ min: 1, max: 16 }));
   fc.assert(
-    fc.property(fc.nat(), kept, (seed, count) => {
-      const genotype = randomGenotype(createGenerator(seed), { nodes: 4, primitives, kept: count });
+    fc.property(fc.nat(), kept, fc.boolean(), (seed, count, shared) => {
+      const how = { nodes: 4, primitives, kept: count, shared };
+      const genotype = randomGenotype(createGenerator(seed), how);
       assert.deepEqual(checkGenotype(genotype), genotype);
       for (const [node, edges] of edgesByNode(genotype.normal).entries()) {
         const states = node + 2;
-        assert.equal(edges.length, count === "every" ? states : Math.min(count, 3 * states));
+        assert.equal(
+          edges.length,
+          count === "every" ? states : Math.min(count, shared ? 3 * states : states),
+        );
         assert.equal(new Set(edges.map(String)).size, edges.length);
         const times = Array.from({ length: states }, (_, from) => edges.filter(([, p]) => p === from).length);
         assert.ok(Math.max(...times) - Math.min(...times) <= 1);

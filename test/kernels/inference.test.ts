@@ -84,13 +84,20 @@ function createNetwork(kernels: Kernels): Network {
   });
 }
 
+/** A cell of a network that has no blocks. */
+function cellOf({ cells }: Network, index: number): NetworkCell {
+  const cell = cells[index];
+  assert.ok(cell instanceof NetworkCell);
+  return cell;
+}
+
 /** What changes a network between two calls. */
 const CHANGES: readonly (readonly [string, (network: Network, images: Tensor) => void])[] = [
-  ["a weight", ({ cells }) => add(cells[0]._ops[0].parameters()[1])],
-  ["a scale", ({ cells }) => add(cells[0].preprocess0.parameters()[1])],
-  ["part of a weight", ({ cells }) => add(cells[2].preprocess1.parameters()[0].select(0, 3))],
-  ["a running mean", ({ cells }) => add(cells[0].preprocess1.buffers()[0])],
-  ["a running variance", ({ cells }) => add(cells[0]._ops[1].buffers()[1])],
+  ["a weight", (network) => add(cellOf(network, 0)._ops[0].parameters()[1])],
+  ["a scale", (network) => add(cellOf(network, 0).preprocess0!.parameters()[1])],
+  ["part of a weight", (network) => add(cellOf(network, 2).preprocess1!.parameters()[0].select(0, 3))],
+  ["a running mean", (network) => add(cellOf(network, 0).preprocess1!.buffers()[0])],
+  ["a running variance", (network) => add(cellOf(network, 0)._ops[1].buffers()[1])],
   ["all weights, loaded", (network) => loadOther(network)],
   [
     "a pass in training",

@@ -59,7 +59,7 @@ function create(
 ): Layer {
   const stride = reduction && source < 2 ? 2 : 1;
   return primitive.includes("pool") && normedPools
-    ? supernetOperation(primitive, channels, stride)
+    ? supernetOperation(primitive, { channels, stride })
     : operationBuilder(primitive)(channels, stride, affine);
 }
 

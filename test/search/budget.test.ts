@@ -10,6 +10,7 @@ import type { Config } from "../../src/config/schema.ts";
 import { edgeOffset, edgesByNode, type Genotype } from "../../src/genotype/genotype.ts";
 import { randomGenotype } from "../../src/genotype/random.ts";
 import { declaredMethods, derivedCells } from "../../src/methods/table.ts";
+import { loadPlugins } from "../../src/plugin/load.ts";
 import { createGenerator } from "../../src/random/generator.ts";
 import { readEvents } from "../../src/run/events.ts";
 import { searchCommand } from "../../src/run/jobs.ts";
@@ -19,7 +20,8 @@ import { costOf } from "../../src/search/costs.ts";
 import type { Strengths } from "../../src/search/method.ts";
 import { edgeWeights } from "../../src/search/pc-darts.ts";
 import { Search } from "../../src/search/search.ts";
-import { spaceCandidates } from "../../src/space/spaces.ts";
+import { type CellKind, kindsOf } from "../../src/space/declare-space.ts";
+import { findSpace, spaceCandidates } from "../../src/space/spaces.ts";
 import { grad } from "../../src/tensor/autograd.ts";
 import { full, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { assertClose } from "../support/assert-close.ts";
@@ -28,6 +30,7 @@ import { leakFree } from "../support/leak-free.ts";
 import { mistake } from "../support/mistake.ts";
 import { toyConfig, toyDataset } from "../support/toy-problem.ts";
 
+await loadPlugins(["examples/own-space.ts"]);
 const dataset = toyDataset();
 const KINDS = ["multiplyAdds", "parameters"] as const;
 const FORMS = [
@@ -36,6 +39,9 @@ const FORMS = [
   { "search.method": "gdas", "search.options.fixedReduction": true, "train.channels": 4 },
   { "search.method": "snas", "search.options.keep": "every-edge" },
   { "space.name": "s1", "space.nodes": 4 },
+  { "space.name": "nas-bench-201", "space.nodes": 3 },
+  { "space.name": "ladder", "space.nodes": 3, "space.stemMultiplier": 2 },
+  { "space.name": "ladder", "space.nodes": 3, "space.stemMultiplier": 2, "search.method": "gdas" },
 ] as const;
 
 const figureOf = (genotype: Genotype, config: Config, kind: (typeof KINDS)[number]) =>
@@ -43,24 +49,28 @@ const figureOf = (genotype: Genotype, config: Config, kind: (typeof KINDS)[numbe
 
 function drawn(config: Config, seed: number): Genotype {
   const { nodes, primitives, name } = config.space;
-  const { kept, fixed } = derivedCells(config.search);
-  const candidates = spaceCandidates(name, primitives);
+  const { kept, shared, fixed } = derivedCells(config);
+  const candidates = spaceCandidates(config.space);
+  const space = findSpace(name);
   return {
-    ...randomGenotype(createGenerator(seed, "cells"), { nodes, primitives, kept, candidates }),
+    ...randomGenotype(createGenerator(seed, "cells"), { space, nodes, primitives, kept, shared, candidates }),
     ...fixed,
   };
 }
 
-/** Strengths that leave nothing open: 1 for each pair of a genotype. */
-function strengthsOf(genotype: Genotype, { space }: Config): Strengths {
-  const { nodes, primitives } = space;
-  const cell = (kind: "normal" | "reduce") => {
-    const rows = Array.from({ length: edgeOffset(nodes) }, () => primitives.map(() => 0));
+/** Strengths that leave nothing open: 1 for each pair of a genotype, of the cells that are searched. */
+function strengthsOf(genotype: Genotype, config: Config): Strengths {
+  const { nodes, primitives, name } = config.space;
+  const space = findSpace(name);
+  const { inputs } = space.skeleton;
+  const cell = (kind: CellKind) => {
+    const rows = Array.from({ length: edgeOffset(nodes, inputs) }, () => primitives.map(() => 0));
     for (const [node, edges] of edgesByNode(genotype[kind]).entries())
-      for (const [op, from] of edges) rows[edgeOffset(node) + from]![primitives.indexOf(op)] = 1;
+      for (const [op, from] of edges) rows[edgeOffset(node, inputs) + from]![primitives.indexOf(op)] = 1;
     return { operations: tensor(rows.flat(), [rows.length, primitives.length], { dtype: "float64" }) };
   };
-  return { normal: cell("normal"), reduce: cell("reduce") };
+  const both = kindsOf(space).includes("reduce") && !derivedCells(config).fixed;
+  return { normal: cell("normal"), ...(both && { reduce: cell("reduce") }) };
 }
 
 for (const form of FORMS) {
@@ -68,7 +78,6 @@ for (const form of FORMS) {
     `${JSON.stringify(form)}: what is decided is expected at what its network costs, and none costs less than the least`,
     leakFree(() => {
       const config = toyConfig({ "train.cells": 5, ...form });
-      const { fixed } = derivedCells(config.search);
       for (const kind of KINDS) {
         const of = expectation(config, costTable(config, dataset, kind));
         const least = leastCost(config, dataset, kind);
@@ -77,11 +86,7 @@ for (const form of FORMS) {
           const genotype = drawn(config, seed);
           figures.push(figureOf(genotype, config, kind));
           if (seed >= 8) continue;
-          const { normal, reduce } = strengthsOf(
-            fixed ? { ...genotype, reduce: genotype.normal } : genotype,
-            config,
-          );
-          const expected = of({ normal, ...(!fixed && { reduce }) }).item();
+          const expected = of(strengthsOf(genotype, config)).item();
           assertClose(expected, figures.at(-1)!, 1e-12, `${kind} of cell ${seed}`);
         }
         assert.ok(Math.min(...figures) >= least, `${Math.min(...figures)} is less than ${least}`);

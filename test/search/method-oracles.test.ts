@@ -163,7 +163,7 @@ for (const fixedReduction of [false, true]) {
         cells: 5,
         classes: 3,
         imageSize: 8,
-        fixed: derivedCells(config.search).fixed,
+        fixed: derivedCells(config).fixed,
       });
       const built = search.supernet.parameters().reduce((sum, { numel }) => sum + numel, 0);
       assert.equal(cost.params, built);

@@ -139,7 +139,7 @@ for (const subject of [...methods, ...forms]) {
 
 function keepsContract(subject: Subject, order: Order, kernels: string): void {
   const { title, method } = subject;
-  const { kept, fixed } = derivedCells(toyConfig(subject.settings).search);
+  const { fixed, ...keeping } = derivedCells(toyConfig(subject.settings));
   const learns = !WITHOUT_ALPHAS.includes(method);
   const start = (settings: Readonly<Record<string, unknown>> = {}) =>
     begin(subject, { "search.order": order, kernels, ...settings });
@@ -166,7 +166,7 @@ function keepsContract(subject: Subject, order: Order, kernels: string): void {
     assert.deepEqual(checkGenotype(genotype), genotype);
     const edges = [0, 1].map((node) =>
       keptBy(
-        kept,
+        keeping,
         Array.from({ length: node + 2 }, () => DARTS_PRIMITIVES.slice(1)),
       ),
     );

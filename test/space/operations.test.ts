@@ -31,7 +31,7 @@ function build(name: string): Layer {
     return new FactorizedReduce(preprocessChannelsIn!, channels!, place === "affine");
   const [primitive, withNorm] = kind.split("+") as [Primitive, string?];
   const stride = Number(place.slice(1));
-  if (withNorm) return supernetOperation(primitive, channels!, stride);
+  if (withNorm) return supernetOperation(primitive, { channels: channels!, stride });
   return operationBuilder(primitive)(channelsOf(primitive), stride, variant === "affine");
 }
 
@@ -119,7 +119,7 @@ for (const primitive of PRIMITIVES) {
     `${primitive} normalises its output in the supernet, unless it computes nothing`,
     leakFree(() => {
       for (const stride of STRIDES) {
-        using layer = supernetOperation(primitive, channelsOf(primitive), stride);
+        using layer = supernetOperation(primitive, { channels: channelsOf(primitive), stride });
         const silent = primitive === "none" || (primitive === "skip_connect" && stride === 1);
         assert.equal(layer.buffers().length > 0, !silent);
         assert.ok(

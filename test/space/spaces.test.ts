@@ -2,14 +2,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { resolveConfig } from "../../src/config/load.ts";
-import { type CellEdges, edgeOffset, edgesByNode } from "../../src/genotype/genotype.ts";
+import { type CellEdges, edgesByNode } from "../../src/genotype/genotype.ts";
 import { checkGenotype } from "../../src/genotype/parse.ts";
 import { randomGenotype } from "../../src/genotype/random.ts";
 import { createGenerator } from "../../src/random/generator.ts";
 import { largestGenotype } from "../../src/run/plan.ts";
 import { Search } from "../../src/search/search.ts";
 import { operationBuilder } from "../../src/space/operations.ts";
-import { SPACES, spaceCandidates } from "../../src/space/spaces.ts";
+import { findSpace, spaceCandidates } from "../../src/space/spaces.ts";
 import { SupernetCell } from "../../src/space/supernet.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { randn } from "../../src/tensor/tensor.ts";
@@ -17,13 +17,13 @@ import { assertClose } from "../support/assert-close.ts";
 import { counted, leakFree } from "../support/leak-free.ts";
 import { fingerprint, toyConfig, toyDataset } from "../support/toy-problem.ts";
 
-const S1 = SPACES.s1.edges!;
+const S1 = findSpace("s1");
 
 function isInS1(cell: "normal" | "reduce", edges: CellEdges): void {
   for (const [node, own] of edgesByNode(edges).entries())
     for (const [op, from] of own) {
-      const edge = edgeOffset(node) + from;
-      assert.ok(S1[cell][edge]!.includes(op), `${op} on edge ${edge} of the ${cell} cell`);
+      const candidates = S1.edges!({ cell, node, source: from });
+      assert.ok(candidates.includes(op), `${op} on edge ${from} → ${node} of the ${cell} cell`);
     }
 }
 
@@ -41,7 +41,10 @@ test("a named space brings its candidates; others, or other nodes in s1, are ref
     { "space.name": "s2", "space.primitives": ["none", "sep_conv_3x3"] },
     /^--space-primitives .*: space\.primitives is none, sep_conv_3x3, but the space s2 has skip_connect/,
   );
-  refuse({ "space.name": "s1", "space.nodes": 2 }, /^--space-nodes 2: .* cell of 4 nodes/);
+  refuse(
+    { "space.name": "s1", "space.nodes": 2 },
+    /^--space-nodes 2: space\.nodes is 2, but the space s1 has 4/,
+  );
 });
 
 const METHODS: readonly (readonly [method: string, options?: Readonly<Record<string, unknown>>])[] = [
@@ -111,11 +114,17 @@ for (const [method, options = {}] of METHODS) {
 }
 
 test("random cells of s1 are cells of s1, of as many edges as are kept and there", () => {
-  const { primitives } = SPACES.s1;
-  const candidates = spaceCandidates("s1", primitives);
+  const { primitives } = S1;
+  const candidates = spaceCandidates({ name: "s1", nodes: 4, primitives });
   for (let seed = 0; seed < 60; seed++) {
     const kept = ([2, 5, "every"] as const)[seed % 3]!;
-    const genotype = randomGenotype(createGenerator(seed), { nodes: 4, primitives, candidates, kept });
+    const genotype = randomGenotype(createGenerator(seed), {
+      nodes: 4,
+      primitives,
+      candidates,
+      kept,
+      shared: true,
+    });
     assert.deepEqual(checkGenotype(genotype), genotype);
     for (const cell of ["normal", "reduce"] as const) {
       isInS1(cell, genotype[cell]);

@@ -36,14 +36,15 @@ interface Subject {
 }
 
 async function read(name: string): Promise<Subject> {
-  const [{ isFolder }, { PRESETS }, { resolveConfig }] = await Promise.all([
+  const [{ isFolder }, { PRESETS }, { resolveConfig }, { loadConfig }] = await Promise.all([
     import("../../files.ts"),
     import("../../config/presets.ts"),
     import("../../config/load.ts"),
+    import("../../plugin/config.ts"),
   ]);
   if (isFolder(name)) return readRun(name);
   if (existsSync(name)) {
-    if ([".yaml", ".yml"].includes(extname(name))) return { name, config: resolveConfig({ file: name }) };
+    if ([".yaml", ".yml"].includes(extname(name))) return { name, config: await loadConfig({ file: name }) };
     return { name, genotype: await readGenotype(name) };
   }
   if (Object.hasOwn(PRESETS, name)) return { name, config: resolveConfig({ preset: name }) };
@@ -56,7 +57,11 @@ async function read(name: string): Promise<Subject> {
 }
 
 async function readRun(name: string): Promise<Subject> {
-  const { openRun } = await import("../../run/run-folder.ts");
+  const [{ openRun, runConfigFile }, { loadConfig }] = await Promise.all([
+    import("../../run/run-folder.ts"),
+    import("../../plugin/config.ts"),
+  ]);
+  await loadConfig({ file: runConfigFile(name) }); // its plugins, before its settings are checked
   const { config, files } = openRun(name);
   return { name, config, ...(existsSync(files.genotype) && { genotype: await readGenotype(name) }) };
 }
@@ -67,28 +72,32 @@ async function readGenotype(name: string): Promise<Genotype> {
 }
 
 async function compare(a: Subject, b: Subject): Promise<Outcome> {
-  const [{ diffConfigs }, { diffConcats, diffEdges }] = await Promise.all([
+  const [{ diffConfigs }, { diffConcats, diffEdges }, { findSpace }] = await Promise.all([
     import("../../config/format.ts"),
     import("../../genotype/difference.ts"),
+    import("../../space/spaces.ts"),
   ]);
   const settings =
     a.config && b.config
       ? diffConfigs(a.config, b.config).map(({ key, value, reference }) => ({ key, a: value, b: reference }))
       : null;
   const cells =
-    a.genotype && b.genotype
+    a.genotype && b.genotype && a.genotype.space === b.genotype.space
       ? { edges: diffEdges(a.genotype, b.genotype), concats: diffConcats(a.genotype, b.genotype) }
       : null;
   if (!settings && !cells) {
-    const kind = ({ config, genotype }: Subject) => (config ? "settings" : genotype ? "a cell" : "nothing");
+    const cellOf = ({ space = "darts" }: Genotype) => `a cell of the space ${space}`;
+    const kind = ({ config, genotype }: Subject) =>
+      config ? "settings" : genotype ? cellOf(genotype) : "nothing";
     throw new UserError(
       `${a.name} holds ${kind(a)} and ${b.name} ${kind(b)}: there is nothing to compare. Name two that hold the same.`,
     );
   }
+  const { inputs } = findSpace(a.genotype?.space ?? "darts").skeleton;
   const lines = [
     ...(settings ?? []).map(({ key, a: ours, b: theirs }) => [key, show(ours), show(theirs)]),
     ...(cells?.edges ?? []).map((edge) => [
-      placeOf(edge),
+      placeOf(edge, inputs),
       edge.a.join(" + ") || "–",
       edge.b.join(" + ") || "–",
     ]),
@@ -103,8 +112,8 @@ async function compare(a: Subject, b: Subject): Promise<Outcome> {
   };
 }
 
-function placeOf({ cell, node, predecessor }: EdgeDifference): string {
-  const from = ["c_{k-2}", "c_{k-1}"][predecessor] ?? `node ${predecessor - 2}`;
+function placeOf({ cell, node, predecessor }: EdgeDifference, inputs: number): string {
+  const from = predecessor < inputs ? `c_{k-${inputs - predecessor}}` : `node ${predecessor - inputs}`;
   return `${cell} ${from} → node ${node}`;
 }
 

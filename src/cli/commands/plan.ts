@@ -23,8 +23,8 @@ export const plan: Command = {
     ["darts plan DARTS_V2 --preset paper --steps 0", "the training of a published cell, memory only"],
   ],
   async action({ args, options, sources, reporter }) {
-    const { resolveConfig } = await import("../../config/load.ts");
-    const config = resolveConfig(sources);
+    const { loadConfig } = await import("../../plugin/config.ts");
+    const config = await loadConfig(sources);
     const { planCommand } = await import("../../run/jobs.ts");
     const probeSteps = options["steps"] as number;
     return planCommand(config, { work: args[0] ?? "run", probeSteps, reporter });

@@ -20,7 +20,7 @@ export const show: Command = {
   arguments: [
     {
       usage: "<genotype>",
-      description: "published name, genotype file, run folder, or - for standard input",
+      description: "published name, genotype text or file, run folder, or - for standard input",
     },
   ],
   options: [
@@ -109,36 +109,43 @@ async function count(genotype: Genotype, options: ShowOptions) {
     imageChannels: 3,
     stem: imagenet ? "imagenet" : "cifar",
   });
-  return { normal: genotype.normal, reduce: genotype.reduce, params, paramsWithAux, macs };
+  return {
+    ...(genotype.space && { space: genotype.space }),
+    normal: genotype.normal,
+    reduce: genotype.reduce,
+    params,
+    paramsWithAux,
+    macs,
+  };
 }
 
 async function draw(source: string, genotype: Genotype, options: ShowOptions): Promise<Outcome> {
-  const [{ drawCellSvg, drawCellText }, { formatPython }, { makeFolder, writeAtomic }] = await Promise.all([
-    import("../../genotype/draw.ts"),
-    import("../../genotype/parse.ts"),
-    import("../../files.ts"),
-  ]);
+  const [{ cellsOf, drawCellSvg, drawCellText }, { formatGenotype }, { makeFolder, writeAtomic }] =
+    await Promise.all([
+      import("../../genotype/draw.ts"),
+      import("../../genotype/parse.ts"),
+      import("../../files.ts"),
+    ]);
   const json = await count(genotype, options);
   const label = labelOf(source);
   makeFolder(options.out);
   const sections: string[] = [];
-  for (const cell of ["normal", "reduce"] as const) {
-    const [edges, concat] = [genotype[cell], genotype[`${cell}Concat`]];
-    const file = join(options.out, `${label}-${cell}.svg`);
-    writeAtomic(file, await drawCellSvg(edges, concat, `${label}, ${cell} cell`));
-    sections.push(`${cell} cell (drawn in ${file})\n${drawCellText(edges, concat)}`);
+  for (const { kind, name, edges, concat, inputs } of cellsOf(genotype)) {
+    const file = join(options.out, `${label}-${kind}.svg`);
+    writeAtomic(file, await drawCellSvg(edges, concat, `${label}, ${name}`, inputs));
+    sections.push(`${name} (drawn in ${file})\n${drawCellText(edges, concat, { inputs })}`);
   }
   const number = (value: number) => value.toLocaleString("en-US");
   const counts = [
     `parameters      ${number(json.params)} (${number(json.paramsWithAux)} with the auxiliary head)`,
     `multiply-adds   ${number(json.macs)} per image`,
   ];
-  return { json, text: [...sections, formatPython(genotype), counts.join("\n")].join("\n\n") };
+  return { json, text: [...sections, formatGenotype(genotype), counts.join("\n")].join("\n\n") };
 }
 
 /** What the drawings are called after: the name, or the file's or folder's own. */
 function labelOf(source: string): string {
   if (source === "-") return "genotype";
-  const name = /[({[]/.test(source) ? "genotype" : basename(source, extname(source));
+  const name = /[({[|]/.test(source) ? "genotype" : basename(source, extname(source));
   return name.replace(/[^\w.-]/g, "_") || "genotype";
 }
