@@ -103,7 +103,7 @@ const search = z.strictObject({
     .default("first")
     .describe(
       "first or second order bilevel; joint or alternating one-level on all training images; " +
-        "not given, a method's own: joint for snas, first for all others",
+        "not given, a method's own: joint for snas and one-level, second for r-darts, first for all others",
     ),
   trainImages: positive
     .nullable()
@@ -135,7 +135,7 @@ const search = z.strictObject({
     .default("last")
     .describe(
       "epoch whose cell is taken: the last, the one of best validation accuracy, or the one that an early end or the " +
-        "collapse guard goes back to (the last where neither fired); not given, a method's own: guard for r-darts",
+        "collapse guard goes back to (the last where neither fired); not given, a method's own: guard for r-darts, best-validation for random",
     ),
 });
 

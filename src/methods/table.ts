@@ -8,18 +8,19 @@ import { darts } from "./darts.ts";
 import type { DerivedCells, MethodDeclaration } from "./declaration.ts";
 import { gdas } from "./gdas.ts";
 import { iDarts } from "./i-darts.ts";
+import { oneLevel } from "./one-level.ts";
 import { pDarts } from "./p-darts.ts";
 import { pcDarts } from "./pc-darts.ts";
 import { rDarts } from "./r-darts.ts";
+import { random } from "./random.ts";
 import { sdartsAdv, sdartsRs } from "./sdarts.ts";
 import { sgas } from "./sgas.ts";
 import { snas } from "./snas.ts";
 
 const methods = new Map<string, MethodDeclaration>(
-  [darts, iDarts, pcDarts, pDarts, gdas, snas, sgas, sdartsRs, sdartsAdv, rDarts].map((method) => [
-    method.name,
-    method as MethodDeclaration,
-  ]),
+  [darts, oneLevel, iDarts, pcDarts, pDarts, gdas, snas, sgas, sdartsRs, sdartsAdv, rDarts, random].map(
+    (method) => [method.name, method as MethodDeclaration],
+  ),
 );
 
 /** Every method, in the order of the table. */

@@ -32,7 +32,9 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
 
 function searchWork({ config, past }: Session, search: Search): Work {
   const { epochs } = config.search;
-  const guard = new CollapseGuard(config.guard);
+  // Cells that are drawn, not learned, cannot collapse.
+  const learned = search.method.alphas.size > 0;
+  const guard = new CollapseGuard(learned ? config.guard : { ...config.guard, action: "off" });
   for (const event of past) if (event.type === "search-epoch") guard.observe(event);
   return {
     name: "search",

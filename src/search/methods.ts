@@ -15,9 +15,11 @@ import { darts } from "../methods/darts.ts";
 import type { MethodDeclaration } from "../methods/declaration.ts";
 import { gdas } from "../methods/gdas.ts";
 import { iDarts } from "../methods/i-darts.ts";
+import { oneLevel } from "../methods/one-level.ts";
 import { pDarts } from "../methods/p-darts.ts";
 import { pcDarts } from "../methods/pc-darts.ts";
 import { rDarts } from "../methods/r-darts.ts";
+import { random } from "../methods/random.ts";
 import { sdartsAdv, sdartsRs } from "../methods/sdarts.ts";
 import { sgas } from "../methods/sgas.ts";
 import { snas } from "../methods/snas.ts";
@@ -29,6 +31,7 @@ import type { MethodContext, SearchMethod } from "./method.ts";
 import { createPDarts } from "./p-darts.ts";
 import { createPcDarts } from "./pc-darts.ts";
 import { createRDarts } from "./r-darts.ts";
+import { createRandom } from "./random.ts";
 import { createSdartsAdv, createSdartsRs } from "./sdarts.ts";
 import { createSgas } from "./sgas.ts";
 import { createSnas } from "./snas.ts";
@@ -37,6 +40,7 @@ type Create<Options> = (context: MethodContext, options: Options) => SearchMetho
 
 const factories = new Map<string, Create<unknown>>([
   row(darts, createDarts),
+  row(oneLevel, createDarts),
   row(iDarts, createIDarts),
   row(pcDarts, createPcDarts),
   row(pDarts, createPDarts),
@@ -46,6 +50,7 @@ const factories = new Map<string, Create<unknown>>([
   row(sdartsRs, createSdartsRs),
   row(sdartsAdv, createSdartsAdv),
   row(rDarts, createRDarts),
+  row(random, createRandom),
 ]);
 
 /** The method called `name` at work with its options; throws a {@link UserError} for one that does not exist. */

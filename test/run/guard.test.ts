@@ -107,7 +107,7 @@ test("a guard that stops ends the search there, logs it and takes the epoch befo
     log: (line: string) => lines.push(line),
     progress: () => ({ update() {}, line() {}, stop() {} }),
   };
-  const config = (action: string) =>
+  const config = (action: string, more: Readonly<Record<string, unknown>> = {}) =>
     resolveConfig({
       file: join(root, "tiny.yaml"),
       flags: {
@@ -115,10 +115,11 @@ test("a guard that stops ends the search there, logs it and takes the epoch befo
         "search.epochs": 4,
         "guard.action": action,
         "search.select": "guard",
+        ...more,
       },
     });
-  const search = (action: string, name: string) =>
-    searchCommand(config(action), { root: "runs", name, preset: undefined, reporter });
+  const search = (action: string, name: string, more = {}) =>
+    searchCommand(config(action, more), { root: "runs", name, preset: undefined, reporter });
   const { json } = await search("stop", "it");
   const outcome = (json as { search: { epochs: number; selection: unknown } }).search;
   assert.equal(outcome.epochs, 1);
@@ -133,4 +134,8 @@ test("a guard that stops ends the search there, logs it and takes the epoch befo
 
   const warned = await search("warn", "warned");
   assert.equal((warned.json as { search: { epochs: number } }).search.epochs, 4);
+
+  // Cells that are drawn, not learned, do not collapse.
+  const drawn = await search("stop", "drawn", { "search.method": "random" });
+  assert.equal((drawn.json as { search: { epochs: number } }).search.epochs, 4);
 });

@@ -121,6 +121,25 @@ function softmax(row: readonly number[]): number[] {
   return row.map((a) => Math.exp(a) / sum);
 }
 
+for (const order of ["joint", "alternating"]) {
+  test(
+    `one-level is DARTS in the order ${order}, to the same bytes; its own order is joint`,
+    counted(() => {
+      const bytes = ["one-level", "darts"].map((method) => {
+        using search = new Search(
+          toyConfig({ "search.method": method, "search.order": order }),
+          toyDataset(),
+        );
+        search.runStep();
+        search.runStep();
+        return fingerprint(search);
+      });
+      assert.deepEqual(bytes[0], bytes[1]);
+      assert.equal(toyConfig({ "search.method": "one-level" }).search.order, "joint");
+    }),
+  );
+}
+
 test(
   "the edge weights of PC-DARTS are a softmax over the edges into each node",
   leakFree(() => {

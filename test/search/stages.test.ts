@@ -2,12 +2,16 @@
 // and that a search resumed at any step of any stage comes to the same bytes.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { edgesOfCell, isReduction } from "../../src/genotype/genotype.ts";
+import { edgesOfCell, type Genotype, isReduction } from "../../src/genotype/genotype.ts";
+import { checkGenotype } from "../../src/genotype/parse.ts";
 import { pDarts } from "../../src/methods/p-darts.ts";
+import { random } from "../../src/methods/random.ts";
 import { sgas } from "../../src/methods/sgas.ts";
 import { skipDropoutAt } from "../../src/search/p-darts.ts";
 import { Search } from "../../src/search/search.ts";
 import { decidesAfter } from "../../src/search/sgas.ts";
+import type { MixedOp } from "../../src/space/mixed-op.ts";
+import { SupernetCell } from "../../src/space/supernet.ts";
 import { seed } from "../../src/tensor/runtime.ts";
 import { keep, scope } from "../../src/tensor/scope.ts";
 import { assertClose } from "../support/assert-close.ts";
@@ -29,6 +33,12 @@ const SGAS = {
   "search.options.decideEvery": 1,
   "search.options.batchGrowth": 2,
   "search.options.criterion": 2,
+};
+const RANDOM = {
+  "search.method": "random",
+  "search.order": "first",
+  "search.epochs": 6,
+  "search.options.draws": 3,
 };
 const CASES = { "p-darts": P_DARTS, sgas: SGAS } as const;
 
@@ -200,43 +210,106 @@ for (const [name, settings] of Object.entries(CASES)) {
     }),
   );
 
-  for (const order of ["first", "second"]) {
-    test(
-      `${name}, ${order}: resumed at any step of any stage it goes on to the very same bytes, and leaves nothing alive`,
-      counted(() => {
-        const start = () => begin({ ...settings, "search.order": order });
-        const advance = (search: Search) => {
-          if (search.step < search.stepsPerEpoch) search.runStep();
-          if (search.step === search.stepsPerEpoch) search.endEpoch(search.validate());
-        };
-        const expected: Record<string, string>[] = [];
-        using whole = start();
-        for (; !whole.finished; expected.push(fingerprint(whole))) advance(whole);
-
-        let search = start();
-        for (const bytes of expected) {
-          advance(search);
-          assert.deepEqual(fingerprint(search), bytes, `epoch ${search.epoch}, step ${search.step}`);
-          const saved = scope(() => {
-            const { tensors, state } = search.snapshot();
-            const copies = [...tensors].map(([name, value]) => [name, keep(value.clone())] as const);
-            return { tensors: new Map(copies), state: JSON.parse(JSON.stringify(state)) };
-          });
-          search.dispose();
-          seed(987);
-          search = start();
-          scope(() => search.restore(saved));
-          for (const copy of saved.tensors.values()) copy.dispose();
-        }
-        search.dispose();
-      }),
-    );
-  }
+  for (const order of ["first", "second"]) keepsItsBytes(name, { ...settings, "search.order": order });
 }
+keepsItsBytes("random", RANDOM);
+
+function keepsItsBytes(name: string, settings: Readonly<Record<string, unknown>>): void {
+  test(
+    `${name}, ${settings["search.order"]}: resumed at any step of any stage it goes on to the very same bytes, and leaves nothing alive`,
+    counted(() => {
+      const start = () => begin(settings);
+      const advance = (search: Search) => {
+        if (search.step < search.stepsPerEpoch) search.runStep();
+        if (search.step === search.stepsPerEpoch) search.endEpoch(search.validate());
+      };
+      const expected: Record<string, string>[] = [];
+      using whole = start();
+      for (; !whole.finished; expected.push(fingerprint(whole))) advance(whole);
+
+      let search = start();
+      for (const bytes of expected) {
+        advance(search);
+        assert.deepEqual(fingerprint(search), bytes, `epoch ${search.epoch}, step ${search.step}`);
+        const saved = scope(() => {
+          const { tensors, state } = search.snapshot();
+          const copies = [...tensors].map(([name, value]) => [name, keep(value.clone())] as const);
+          return { tensors: new Map(copies), state: JSON.parse(JSON.stringify(state)) };
+        });
+        search.dispose();
+        seed(987);
+        search = start();
+        scope(() => search.restore(saved));
+        for (const copy of saved.tensors.values()) copy.dispose();
+      }
+      search.dispose();
+    }),
+  );
+}
+
+test(
+  "random search gives every cell that it draws new weights, the same schedule and as many epochs, and trains it alone",
+  counted(() => {
+    using search = begin(RANDOM);
+    const cells: Genotype[] = [];
+    const { primitives } = toyConfig().space;
+    while (!search.finished) {
+      search.runStep();
+      const cell = search.method.derive();
+      assertClose(search.learningRate, search.epoch % 2 === 0 ? 0.025 : 0.013, 1e-12, "the whole schedule");
+      if (search.epoch % 2 === 0) cells.push(cell);
+      else assert.deepEqual(cell, cells.at(-1));
+      const operations = search.supernet.cells.flatMap((module) =>
+        module instanceof SupernetCell
+          ? module._ops.flatMap((edge) =>
+              (edge as MixedOp)._ops.flatMap((op, k) => (op ? [primitives[k]!] : [])),
+            )
+          : [],
+      );
+      const kept = [cell.normal, cell.reduce, cell.reduce].flatMap(edgesOfCell).map(([op]) => op);
+      assert.deepEqual(operations.sort(), kept.sort(), "only what was drawn is built");
+      finishEpoch(search);
+    }
+    assert.equal(new Set(cells.map((cell) => JSON.stringify(cell))).size, 3);
+    for (const cell of cells) assert.deepEqual(checkGenotype(cell), cell);
+  }),
+);
+
+test(
+  "random search draws as random cells are drawn: every operation but none and every edge comes, and its seed decides",
+  counted(() => {
+    const drawn = (seed: number) => {
+      using search = begin({ ...RANDOM, seed, "search.epochs": 60, "search.options.draws": 60 });
+      const { method } = search;
+      return Array.from({ length: 60 }, (_, epoch) => {
+        const cell = method.derive();
+        method.endEpoch!(epoch, {});
+        return cell;
+      });
+    };
+    const cells = drawn(1);
+    assert.deepEqual(drawn(1), cells);
+    assert.notDeepEqual(drawn(2), cells);
+    const edges = cells.flatMap(({ normal, reduce }) => [...edgesOfCell(normal), ...edgesOfCell(reduce)]);
+    assert.deepEqual(
+      [...new Set(edges.map(([op]) => op))].sort(),
+      toyConfig().space.primitives.slice(1).sort(),
+    );
+    assert.deepEqual([...new Set(edges.map(([, from]) => from))].sort(), [0, 1, 2]);
+  }),
+);
+
+test(
+  "random search plans the memory of the largest cell, whatever it draws",
+  counted(() => {
+    using search = new Search(toyConfig(RANDOM), dataset, { rehearsal: 0 });
+    for (const [op] of edgesOfCell(search.method.derive().normal)) assert.equal(op, "sep_conv_5x5");
+  }),
+);
 
 test("settings that no stage can keep are refused with what to set", () => {
   const refuse = (
-    method: typeof pDarts | typeof sgas,
+    method: typeof pDarts | typeof sgas | typeof random,
     settings: Record<string, unknown>,
     message: RegExp,
   ) => {
@@ -252,5 +325,7 @@ test("settings that no stage can keep are refused with what to set", () => {
     { "search.select": "best-validation" },
     /select is best-validation, which p-darts does not take/,
   );
+  refuse(random, { "search.options.draws": 7 }, /search\.options\.draws is 7: .* Set search\.epochs to 63/);
+  refuse(random, { "guard.eigenvalueEvery": 1 }, /random has no alphas that a Hessian could be taken in/);
   refuse(sgas, { "search.select": "guard" }, /select is guard, which sgas does not take/);
 });
