@@ -182,6 +182,22 @@ const guard = z.strictObject({
     ),
 });
 
+const budget = z.strictObject({
+  multiplyAdds: positive
+    .nullable()
+    .default(null)
+    .describe("most multiply-adds, for one image, of the network that is derived (null: no limit)"),
+  parameters: positive
+    .nullable()
+    .default(null)
+    .describe("most parameters of it, without the auxiliary head (null: no limit)"),
+  strength: rate
+    .default(1)
+    .describe(
+      "weight in the search's loss of the share by which the expected cost is above its limit (0: it is only told)",
+    ),
+});
+
 const train = z.strictObject({
   channels: positive.default(36).describe("channels of the first cell"),
   cells: positive.default(20).describe("cells of the derived network"),
@@ -251,6 +267,7 @@ export const configSchema = z.strictObject({
   space: space.prefault({}),
   search: search.prefault({}),
   guard: guard.prefault({}),
+  budget: budget.prefault({}),
   train: train.prefault({}),
 });
 

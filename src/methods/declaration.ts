@@ -29,6 +29,10 @@ export interface MethodPreset {
 /** What cells a method derives: what can be said of them before any is found. */
 export interface DerivedCells {
   readonly kept: KeptEdges;
+  /** Whether a node may keep several operations of one edge. */
+  readonly shared?: boolean;
+  /** Whether an edge may keep `none`. */
+  readonly none?: boolean;
   /** The reduction cell, where it is not searched. */
   readonly fixed?: Pick<Genotype, "reduce" | "reduceConcat">;
 }

@@ -28,7 +28,11 @@ export const gdas = {
   },
   options,
   orders: ["first", "alternating"],
-  derives: ({ fixedReduction }) => (fixedReduction ? { kept: 2, fixed: FIXED_REDUCTION } : { kept: 2 }),
+  derives: ({ fixedReduction }) => ({
+    kept: 2,
+    shared: true,
+    ...(fixedReduction && { fixed: FIXED_REDUCTION }),
+  }),
   refusals: {
     second:
       "its samples are one-hot, so the loss is piecewise constant in the alphas and has no second derivative that " +

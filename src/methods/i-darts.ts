@@ -26,7 +26,7 @@ export const iDarts = {
   },
   options,
   orders: EVERY_ORDER,
-  derives: ({ pairs }) => ({ kept: pairs }),
+  derives: ({ pairs }) => ({ kept: pairs, shared: true }),
   presets: {
     paper: {
       description: "I-DARTS by the protocol of DARTS on CIFAR-10 (GPU days)",

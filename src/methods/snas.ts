@@ -47,7 +47,7 @@ export const snas = {
   options,
   // One-level by design; the samples are differentiable, so the bilevel orders are defined as well.
   orders: ["joint", ...EVERY_ORDER.filter((order) => order !== "joint")],
-  derives: ({ keep }) => ({ kept: keep === "every-edge" ? "every" : 2 }),
+  derives: ({ keep }) => ({ kept: keep === "every-edge" ? "every" : 2, none: true }),
   presets: {
     paper: {
       description: "SNAS with its resource price as published for CIFAR-10, one-level (GPU days)",

@@ -6,7 +6,7 @@ import type { EventLog, LoggedEvent, RunEvent } from "./events.ts";
 /** Something about a run that a person should look at. */
 export interface HealthEvent {
   readonly type: "health";
-  readonly kind: "loss-spike" | "dead-alphas" | "not-finite" | "collapse";
+  readonly kind: "loss-spike" | "dead-alphas" | "not-finite" | "collapse" | "budget";
   /** `search`, the name of the cell in training, or `training`. */
   readonly phase: string;
   /** Counted from 0. */

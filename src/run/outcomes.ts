@@ -1,5 +1,6 @@
 // What the phases of a run end with; the event log keeps it, so that a resumed run need not repeat them.
 import type { Genotype } from "../genotype/genotype.ts";
+import type { BudgetCheck } from "../search/budget.ts";
 import type { Evaluation } from "../train/evaluate.ts";
 import type { Selection } from "./select.ts";
 
@@ -12,6 +13,8 @@ export interface SearchOutcome {
   readonly validAccuracy: number | null;
   readonly epochs: number;
   readonly seconds: number;
+  /** The derived network's figures beside the limits of the budget, where there are any. */
+  readonly budget?: readonly BudgetCheck[];
 }
 
 /** A cell and what its training came to. */

@@ -13,10 +13,10 @@ import {
   keptBy,
 } from "../genotype/genotype.ts";
 import { derivedCells } from "../methods/table.ts";
+import { costOf } from "../search/costs.ts";
 import { splitsFor } from "../search/splits.ts";
 import { BY_MEMORY } from "../space/primitives.ts";
 import { spaceCandidates } from "../space/spaces.ts";
-import { costOf } from "./costs.ts";
 import { expectedPeak, type MemoryLimit, memoryLimit } from "./memory.ts";
 import { probeSearch, probeTraining } from "./probe.ts";
 import { type Load, loadOf, type Rehearsal, rehearseSearch, rehearseTraining } from "./rehearse.ts";

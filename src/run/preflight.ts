@@ -6,6 +6,7 @@ import { UserError } from "../errors.ts";
 import { reducedSize } from "../genotype/counts.ts";
 import { isReduction } from "../genotype/genotype.ts";
 import { findMethod } from "../methods/table.ts";
+import { checkBudget } from "../search/budget.ts";
 import { splitsFor } from "../search/splits.ts";
 import type { Intent } from "./plan.ts";
 import { checkSelect } from "./select.ts";
@@ -18,13 +19,14 @@ export function checkConfig(config: Config, { searches }: Pick<Intent, "searches
   check?.(config, options.parse(config.search.options));
 }
 
-/** Throws a {@link UserError} when there are too few images for the splits, or too small ones for the network. */
+/** Throws a {@link UserError} when there are too few images for the splits, too small ones for the network, or too small a budget. */
 export function checkData(
   config: Config,
-  dataset: Pick<ImageDataset, "train">,
+  dataset: Pick<ImageDataset, "classes" | "train">,
   { searches, trains }: Intent,
 ): void {
   if (searches) splitsFor(config, dataset);
+  if (searches) checkBudget(config, dataset);
   if (trains && config.train.auxiliary) checkAuxiliary(config, dataset.train);
 }
 

@@ -4,6 +4,7 @@ import { drawCellText } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython } from "../genotype/parse.ts";
 import { percent, textTable } from "./figures.ts";
+import { budgetText } from "../search/budget.ts";
 import { type HealthEvent, healthLine } from "./health.ts";
 import type { SearchOutcome, TrainOutcome } from "./outcomes.ts";
 
@@ -39,6 +40,7 @@ export function reportText({ run, search, trained, data, testImages, health }: R
     sections.push(
       `search: ${search.epochs} epochs in ${duration(search.seconds)}; ` +
         `the cell is that of epoch ${epoch + 1}, ${reason} (search.select ${select})${accuracy}`,
+      ...(search.budget ? [`budget: ${search.budget.map(budgetText).join("; ")}`] : []),
     );
   }
   if (trained.length > 0) sections.push(table(trained), `Accuracies on ${testImages} test images.`);

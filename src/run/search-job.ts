@@ -3,11 +3,13 @@
 import type { Config } from "../config/schema.ts";
 import { alphaStatistics, countSkips } from "../genotype/statistics.ts";
 import { meansOf } from "../nn/totals.ts";
+import { type BudgetCheck, budgetText, checkDerived } from "../search/budget.ts";
+import { costOf } from "../search/costs.ts";
 import { Search } from "../search/search.ts";
-import { costOf } from "./costs.ts";
 import { readEvents } from "./events.ts";
 import { percent } from "./figures.ts";
 import { CollapseGuard } from "./guard.ts";
+import type { HealthEvent } from "./health.ts";
 import { type EpochEnd, runLoop, type Work } from "./loop.ts";
 import type { SearchOutcome } from "./outcomes.ts";
 import { saveGenotype } from "./run-folder.ts";
@@ -25,9 +27,26 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
   await saveGenotype(run, genotype);
   const costs = costOf(genotype, session);
   events.append({ type: "derive", cell: "found", epoch: selection.epoch, genotype, ...costs });
-  const outcome = { genotype, selection, validAccuracy, epochs: search.epoch, seconds };
+  const budget = checkDerived(config, costs);
+  for (const check of budget)
+    if (check.derived > check.limit) events.append(overBudget(check, selection.epoch));
+  const outcome = {
+    genotype,
+    selection,
+    validAccuracy,
+    epochs: search.epoch,
+    seconds,
+    ...(budget.length > 0 && { budget }),
+  };
   events.append({ type: "search-end", outcome });
   return outcome;
+}
+
+function overBudget(check: BudgetCheck, epoch: number): HealthEvent {
+  const message =
+    `the derived network is over its budget: ${budgetText(check)}. ` +
+    "Search again with a larger budget.strength or more epochs, or raise the limit.";
+  return { type: "health", kind: "budget", phase: "search", epoch, step: null, message };
 }
 
 function searchWork({ config, past }: Session, search: Search): Work {

@@ -10,16 +10,18 @@ import type { Generator } from "../random/generator.ts";
 import { spaceCandidates } from "../space/spaces.ts";
 import { Supernet } from "../space/supernet.ts";
 import type { Parameter } from "../tensor/tensor.ts";
+import { withBudget } from "./budget.ts";
 import type { SearchMethod } from "./method.ts";
 import { createMethod } from "./methods.ts";
 import type { SearchShape } from "./shape.ts";
 
 type Images = Omit<ImageDataset, "test">;
 
-/** The configuration's method at work. */
-export function buildMethod(config: Config, { train }: Images, random: Generator): SearchMethod {
+/** The configuration's method at work, held to its budget. */
+export function buildMethod(config: Config, images: Images, random: Generator): SearchMethod {
   const { search, space, device } = config;
-  return createMethod(search.method, search.options, {
+  const { train } = images;
+  const method = createMethod(search.method, search.options, {
     nodes: space.nodes,
     primitives: space.primitives,
     candidates: spaceCandidates(space.name, space.primitives),
@@ -33,6 +35,7 @@ export function buildMethod(config: Config, { train }: Images, random: Generator
     imageSize: [train.height, train.width],
     random,
   });
+  return withBudget(method, config, images);
 }
 
 /** A supernet with weights drawn from libtorch's generator. */

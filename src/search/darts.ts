@@ -18,6 +18,7 @@ export function createDarts(context: MethodContext, { softmax }: OptionsOf<typeo
     step: (step) => dartsStep(step, context),
     derive: () => deriveGenotype(rowsOf(alphas, candidates), context.primitives, dartsRule(softmax)),
     alphaRows: () => rowsOf(alphas, candidates),
+    strengths: () => softmaxMixture(alphas, { over: softmax, candidates }),
   };
 }
 

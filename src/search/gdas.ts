@@ -56,6 +56,12 @@ export function createGdas(
       return { normal: edges, normalConcat: allNodes(context.nodes), ...FIXED_REDUCTION };
     },
     alphaRows: rows,
+    strengths() {
+      const strong = (cell: "normal" | "reduce", alphas: Tensor) => ({
+        operations: masked(alphas, candidates?.[cell]).softmax(1),
+      });
+      return { normal: strong("normal", normal), ...(reduce && { reduce: strong("reduce", reduce) }) };
+    },
     figures: (epoch) => ({ temperature: temperatureAt(epoch) }),
   };
 }

@@ -24,5 +24,6 @@ export function createIDarts(context: MethodContext, { pairs }: OptionsOf<typeof
         deriveIDarts(logits, ops, pairs),
       ),
     alphaRows: () => rowsOf(alphas, candidates),
+    strengths: () => softmaxMixture(alphas, { over: "node", candidates }),
   };
 }

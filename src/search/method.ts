@@ -91,6 +91,20 @@ export interface EdgeLogits {
   readonly reduce: number[];
 }
 
+/** How strong each pair of edge and operation of a cell is. */
+export interface CellStrengths {
+  /** In what proportion the derivation keeps the pairs, [edges, primitives], with a graph; 0 where it cannot keep one. */
+  readonly operations: Tensor;
+  /** Edges that are kept for certain, each with the operation of strength 1. */
+  readonly certain?: readonly number[];
+}
+
+/** {@link CellStrengths} of both cells; without `reduce` where it is not searched. */
+export interface Strengths {
+  readonly normal: CellStrengths;
+  readonly reduce?: CellStrengths;
+}
+
 /** What was measured after an epoch. */
 export interface EpochMeasures {
   /** Top-1 on the architecture split, 0…1; undefined in a one-level search. */
@@ -130,6 +144,11 @@ export interface SearchMethod {
   alphaRows(): AlphaRows;
   /** Logits of the edges, where they are learned (PC-DARTS' betas). */
   edgeLogits?(): EdgeLogits;
+  /**
+   * By what the derivation ranks what it keeps, as a function of the alphas: a budget expects costs from it. Absent
+   * where nothing is probable; a budget is then an error.
+   */
+  strengths?(): Strengths;
   /** What else is worth a line in the log of an epoch: temperatures, radii, expected costs. */
   figures?(epoch: number): Readonly<Record<string, number>>;
   /**

@@ -61,6 +61,7 @@ export function createPDarts(context: MethodContext, options: OptionsOf<typeof p
       };
     },
     alphaRows: () => rowsOf(alphas, candidates),
+    strengths: () => softmaxMixture(alphas, { candidates }),
     shape: () => ({
       stage,
       cells: context.cells + addCells[stage]!,

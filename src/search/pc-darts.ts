@@ -48,6 +48,13 @@ export function createPcDarts(
       return deriveGenotype(logits, primitives, derivePcDarts);
     },
     alphaRows: () => rowsOf(alphas, candidates),
+    strengths() {
+      const strong = (cell: "normal" | "reduce") => {
+        const { operations, edges } = mix(cell);
+        return { operations: edges ? operations.mul(edges.reshape([-1, 1])) : operations };
+      };
+      return { normal: strong("normal"), reduce: strong("reduce") };
+    },
     ...(betas && { edgeLogits: () => logitsOf(betas) }),
   };
 }

@@ -27,6 +27,7 @@ export function createRDarts(context: MethodContext, options: OptionsOf<typeof r
     step: (step) => dartsStep(step, context),
     derive: () => deriveGenotype(rowsOf(alphas, candidates), primitives),
     alphaRows: () => rowsOf(alphas, candidates),
+    strengths: () => softmaxMixture(alphas, { candidates }),
     figures: (epoch) => ({ dropPath: dropPathAt(epoch) }),
     wantsEigenvalue: (epoch) => epoch % every === 0,
     endEpoch(epoch, { eigenvalue }) {

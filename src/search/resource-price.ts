@@ -6,7 +6,8 @@ import type { Primitive } from "../space/primitives.ts";
 import { edgesOf } from "../space/supernet.ts";
 import { aten } from "../tensor/aten.ts";
 import { scope } from "../tensor/scope.ts";
-import { scalar, type Tensor, tensor } from "../tensor/tensor.ts";
+import { scalar, type Tensor } from "../tensor/tensor.ts";
+import { expectedOn } from "./budget.ts";
 import type { MethodContext } from "./method.ts";
 
 /** What one candidate on one edge uses for one image. */
@@ -44,16 +45,13 @@ export function createResourcePrice(
   const tables = shapes.map((shape) => ({
     reduction: shape.reduction,
     figures: kinds.map((name) =>
-      edgesOf(nodes).flatMap(({ source }) =>
+      edgesOf(nodes).map(({ source }) =>
         primitives.map((primitive) => resourcesOf(primitive, source, shape)[name]),
       ),
     ),
   }));
-  const costOf = (weights: Tensor, figures: readonly number[][]): Tensor => {
-    const { shape, dtype, device } = weights;
-    const expected = figures.map((figure) =>
-      aten.sum.dim_IntList(weights.mul(tensor(figure, shape, { dtype, device })), [1]),
-    );
+  const costOf = (weights: Tensor, figures: readonly number[][][]): Tensor => {
+    const expected = figures.map((figure) => expectedOn(weights, figure));
     const terms =
       scale === "log"
         ? expected.map((figure) => aten.log.default(aten.clamp.default(figure, 1)).div(kinds.length))

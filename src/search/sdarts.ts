@@ -90,6 +90,7 @@ function createSdarts(
       ),
     derive: () => deriveGenotype(rowsOf(alphas, candidates), primitives, dartsRule(softmax)),
     alphaRows: () => rowsOf(alphas, candidates),
+    strengths: () => softmaxMixture(alphas, mixing),
     figures: (epoch) => ({ epsilon: radiusAt(epoch) }),
   };
 }

@@ -61,25 +61,24 @@ export function createSgas(context: MethodContext, options: OptionsOf<typeof sga
     state = { ...state, [cell]: { history, decided: [...decided, [edge, column]] } };
   };
 
+  const mix = (cell: Cell): CellMixture => {
+    const active = open(cell);
+    const fixed = new Map(state[cell].decided);
+    const mixed = alphas[cell].map((alpha, edge) =>
+      edgeWeights(
+        alpha,
+        start[cell][edge]!,
+        fixed.has(edge) || active[edge]!.length === 0 ? active[edge]! : null,
+      ),
+    );
+    return { operations: aten.cat.default(mixed, 0), active };
+  };
+
   return {
     alphas: new Map(
       CELLS.flatMap((cell) => alphas[cell].map((alpha, edge) => [`alphas_${cell}.${edge}`, alpha] as const)),
     ),
-    mixture() {
-      const mix = (cell: Cell): CellMixture => {
-        const active = open(cell);
-        const fixed = new Map(state[cell].decided);
-        const mixed = alphas[cell].map((alpha, edge) =>
-          edgeWeights(
-            alpha,
-            start[cell][edge]!,
-            fixed.has(edge) || active[edge]!.length === 0 ? active[edge]! : null,
-          ),
-        );
-        return { operations: aten.cat.default(mixed, 0), active };
-      };
-      return { normal: mix("normal"), reduce: mix("reduce") };
-    },
+    mixture: () => ({ normal: mix("normal"), reduce: mix("reduce") }),
     step: (step) => dartsStep(step, context),
     derive() {
       const strengths = (cell: Cell) => {
@@ -98,6 +97,10 @@ export function createSgas(context: MethodContext, options: OptionsOf<typeof sga
       );
     },
     alphaRows: () => ({ normal: rows("normal"), reduce: rows("reduce") }),
+    strengths() {
+      const strong = (cell: Cell) => ({ ...mix(cell), certain: state[cell].decided.map(([edge]) => edge) });
+      return { normal: strong("normal"), reduce: strong("reduce") };
+    },
     shape: () => ({
       batchSize: batchSize + options.batchGrowth * state.normal.decided.length,
       candidates: { normal: open("normal"), reduce: open("reduce") } satisfies Candidates,

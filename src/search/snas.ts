@@ -11,7 +11,7 @@ import { linear } from "../optim/schedule.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { createAlphas, logitsOn, named, rowsOf } from "./alphas.ts";
+import { createAlphas, logitsOn, named, rowsOf, softmaxMixture } from "./alphas.ts";
 import { concreteSample, gumbelNoise } from "./concrete.ts";
 import { dartsStep } from "./darts.ts";
 import type { MethodContext, SearchMethod } from "./method.ts";
@@ -50,6 +50,7 @@ export function createSnas(context: MethodContext, options: OptionsOf<typeof sna
         keep === "every-edge" ? deriveSnas : deriveSnasTwoEdges,
       ),
     alphaRows: () => rowsOf(alphas, candidates),
+    strengths: () => softmaxMixture(alphas, { candidates }),
     figures(epoch) {
       const resourcePrice = noGrad(() =>
         scope(() => {

@@ -2,7 +2,7 @@
 import { resolveConfig } from "../../src/config/load.ts";
 import type { DataSummary } from "../../src/data/class-counts.ts";
 import { findGenotype } from "../../src/genotype/published.ts";
-import { costOf } from "../../src/run/costs.ts";
+import { costOf } from "../../src/search/costs.ts";
 import { openEvents, type RunEvent, type SearchEpochEvent } from "../../src/run/events.ts";
 import type { TrainOutcome } from "../../src/run/outcomes.ts";
 import { createRun, saveReport } from "../../src/run/run-folder.ts";

@@ -20,7 +20,7 @@ test("every key has a description, an expectation and its default from the schem
 });
 
 test("keys know their kind, their choices and whether they may be null", () => {
-  assert.deepEqual(configSections(), ["data", "space", "search", "guard", "train"]);
+  assert.deepEqual(configSections(), ["data", "space", "search", "guard", "budget", "train"]);
   const { kind, nullable, choices } = configKey("train.stem")!;
   assert.deepEqual(
     { kind, nullable, choices },

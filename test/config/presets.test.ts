@@ -29,6 +29,9 @@ const OURS = [
   "guard.eigenvalueGrowth",
   "guard.eigenvalueEvery",
   "guard.hessian",
+  "budget.multiplyAdds",
+  "budget.parameters",
+  "budget.strength",
 ];
 
 test("paper and code give a value and its source for every key that publications have", () => {
