@@ -30,6 +30,7 @@ export {
 } from "./genotype/counts.ts";
 export { DISCRETIZATION_RULES, deriveGenotype } from "./genotype/discretize.ts";
 export { drawCellSvg, drawCellText } from "./genotype/draw.ts";
+export { type AlphaEpoch, drawAlphasSvg } from "./genotype/draw-alphas.ts";
 export type { Edge, Genotype } from "./genotype/genotype.ts";
 export { formatJson, formatPython, parseGenotype } from "./genotype/parse.ts";
 export { findGenotype, PUBLISHED_GENOTYPES } from "./genotype/published.ts";

@@ -55,6 +55,8 @@ export interface SupernetShape extends NetworkShape {
   readonly primitives: readonly Primitive[];
   /** K of PC-DARTS: the operations see 1/K of the channels. */
   readonly partialChannels?: number;
+  /** The reduction cell, where it is not searched (GDAS-FRC). */
+  readonly fixed?: Pick<Genotype, "reduce" | "reduceConcat"> | undefined;
 }
 
 /** Counts the evaluation network of a genotype (DARTS: C = 36 and 20 cells; on ImageNet 48 and 14). */
@@ -70,14 +72,19 @@ export function countNetwork(genotype: Genotype, shape: NetworkShape): NetworkCo
   return { ...network, paramsWithAux: network.params + auxiliary };
 }
 
-/** Counts the supernet of a search (DARTS: C = 16 and 8 cells): every operation on every edge, no affine. */
+/** Counts the supernet of a search (DARTS: C = 16 and 8 cells): every operation on every edge (of a fixed reduction cell, its own), no affine. */
 export function countSupernet({
   nodes = 4,
   primitives,
   partialChannels = 1,
+  fixed,
   ...shape
 }: SupernetShape): SupernetCost {
   return countChain(shape, { affine: false }, (cell) => {
+    if (cell.reduction && fixed) {
+      const own = edgesOfCell(fixed.reduce).map(([op, from]) => countEdge(op, from, cell, false));
+      return { ...sum(own), states: fixed.reduceConcat.length };
+    }
     const part = { ...cell, channels: cell.channels / partialChannels };
     const costs: Cost[] = [];
     for (let node = 0; node < nodes; node++) {

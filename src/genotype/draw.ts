@@ -105,7 +105,8 @@ function familyOf(op: Primitive) {
   return family ?? { colour: addedPrimitive(op).colour, terminal: "red" as const };
 }
 
-function stateName(state: number): string {
+/** `c_{k-2}`, `c_{k-1}`, `node 0`, … */
+export function stateName(state: number): string {
   return state < 2 ? `c_{k-${2 - state}}` : `node ${state - 2}`;
 }
 

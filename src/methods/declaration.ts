@@ -4,6 +4,7 @@
 import type { z } from "zod";
 import type { Config, ConfigInput } from "../config/schema.ts";
 import type { Genotype, KeptEdges } from "../genotype/genotype.ts";
+import type { SoftmaxOver } from "./softmax-option.ts";
 
 /** How alphas and weights take turns: see `search.order`. */
 export type Order = Config["search"]["order"];
@@ -48,6 +49,8 @@ export interface MethodDeclaration<Options extends z.ZodObject = z.ZodObject> {
   readonly orders: readonly [Order, ...Order[]];
   /** Why it does not define the others, as the end of a sentence. */
   readonly refusals?: Readonly<Partial<Record<Order, string>>>;
+  /** What competes in one softmax, where that is neither an option of it nor the operations of an edge. */
+  readonly softmax?: SoftmaxOver;
   /** The cells that it derives; absent: two edges for each node of both. */
   readonly derives?: (options: z.infer<Options>) => DerivedCells;
   /** The epoch whose cell it takes, where that is not the last: what `search.select` is when it is not given. */

@@ -26,6 +26,7 @@ export const iDarts = {
   },
   options,
   orders: EVERY_ORDER,
+  softmax: "node",
   derives: ({ pairs }) => ({ kept: pairs, shared: true }),
   presets: {
     paper: {

@@ -16,6 +16,7 @@ import { random } from "./random.ts";
 import { sdartsAdv, sdartsRs } from "./sdarts.ts";
 import { sgas } from "./sgas.ts";
 import { snas } from "./snas.ts";
+import type { SoftmaxOver } from "./softmax-option.ts";
 
 const methods = new Map<string, MethodDeclaration>(
   [darts, oneLevel, iDarts, pcDarts, pDarts, gdas, snas, sgas, sdartsRs, sdartsAdv, rDarts, random].map(
@@ -54,6 +55,11 @@ export function derivedCells({
 }: Pick<Config["search"], "method" | "options">): DerivedCells {
   const declaration = findMethod(method);
   return declaration.derives?.(declaration.options.parse(options)) ?? { kept: 2 };
+}
+
+/** What competes in one softmax of a configuration's method: the operations of an edge, or those of a node's edges. */
+export function softmaxOver({ method, options }: Pick<Config["search"], "method" | "options">): SoftmaxOver {
+  return findMethod(method).softmax ?? (options["softmax"] as SoftmaxOver | undefined) ?? "edge";
 }
 
 /** The presets of every method: `<method>`, the published settings, `<method>-quick`, and their variants. */

@@ -22,6 +22,7 @@ export const RUN_FILES = {
   genotypePython: "genotype.txt",
   normalDrawing: "normal.svg",
   reduceDrawing: "reduce.svg",
+  alphasDrawing: "alphas.svg",
   report: "report.json",
 } as const;
 

@@ -1,11 +1,13 @@
 // The search as a job: what the loop logs of it, and the genotype that it ends with.
 
 import type { Config } from "../config/schema.ts";
+import { writeAtomic } from "../files.ts";
 import { alphaStatistics, countSkips } from "../genotype/statistics.ts";
 import { meansOf } from "../nn/totals.ts";
 import { type BudgetCheck, budgetText, checkDerived } from "../search/budget.ts";
 import { costOf } from "../search/costs.ts";
 import { Search } from "../search/search.ts";
+import { drawAlphas } from "./alphas-drawing.ts";
 import { readEvents } from "./events.ts";
 import { percent } from "./figures.ts";
 import { CollapseGuard } from "./guard.ts";
@@ -25,6 +27,8 @@ export async function runSearch(session: Session): Promise<SearchOutcome> {
   const { selection, event } = selectEpoch(config.search.select, readEvents(run.files.events));
   const { genotype, validAccuracy } = event;
   await saveGenotype(run, genotype);
+  const alphas = drawAlphas(run);
+  if (alphas) writeAtomic(run.files.alphasDrawing, alphas.svg);
   const costs = costOf(genotype, session);
   events.append({ type: "derive", cell: "found", epoch: selection.epoch, genotype, ...costs });
   const budget = checkDerived(config, costs);

@@ -1,9 +1,9 @@
 // Known numbers of the methods: schedules, projections, rules, prices, and what one method is of another.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { CellShape } from "../../src/genotype/counts.ts";
+import { type CellShape, countSupernet } from "../../src/genotype/counts.ts";
 import { deriveSnasTwoEdges } from "../../src/genotype/discretize.ts";
-import { findMethod } from "../../src/methods/table.ts";
+import { derivedCells, findMethod } from "../../src/methods/table.ts";
 import { SGD } from "../../src/optim/sgd.ts";
 import { createGenerator } from "../../src/random/generator.ts";
 import type { MethodContext, SearchMethod } from "../../src/search/method.ts";
@@ -119,6 +119,30 @@ for (const name of ["sdarts-rs", "sdarts-adv"]) {
 function softmax(row: readonly number[]): number[] {
   const sum = row.reduce((total, a) => total + Math.exp(a), 0);
   return row.map((a) => Math.exp(a) / sum);
+}
+
+for (const fixedReduction of [false, true]) {
+  test(
+    `the supernet of GDAS ${fixedReduction ? "with" : "without"} its fixed reduction cell has the weights that are counted`,
+    counted(() => {
+      const settings = { "search.method": "gdas", "search.options.fixedReduction": fixedReduction };
+      const config = toyConfig({ ...settings, "search.channels": 8, "search.cells": 5, "train.channels": 4 });
+      using search = new Search(config, toyDataset());
+      const { nodes, primitives, stemMultiplier } = config.space;
+      const cost = countSupernet({
+        nodes,
+        primitives,
+        stemMultiplier,
+        channels: 8,
+        cells: 5,
+        classes: 3,
+        imageSize: 8,
+        fixed: derivedCells(config.search).fixed,
+      });
+      const built = search.supernet.parameters().reduce((sum, { numel }) => sum + numel, 0);
+      assert.equal(cost.params, built);
+    }),
+  );
 }
 
 for (const order of ["joint", "alternating"]) {

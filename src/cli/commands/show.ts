@@ -8,6 +8,7 @@ interface ShowOptions {
   readonly cells?: number;
   readonly classes?: number;
   readonly imagenet?: boolean;
+  readonly alphas?: boolean;
   readonly out: string;
   readonly json?: boolean;
 }
@@ -47,11 +48,16 @@ export const show: Command = {
       description: "TypeScript file that adds operations of the genotype; repeatable",
       parse: (file, before) => [...((before as readonly string[] | undefined) ?? []), file],
     },
+    {
+      usage: "--alphas",
+      description: "draw how a run's alphas (and betas) went over its epochs, not its cell",
+    },
     { usage: "--out <folder>", description: "folder that the SVG drawings go to", default: "." },
   ],
   examples: [
     ["darts show DARTS_V2", "a published cell, by name"],
     ["darts show runs/first --out drawings", "the cell of a run"],
+    ["darts show runs/first --alphas", "how its alphas went, also while it searches"],
     ["darts show DARTS_V2 --imagenet --json", "counts for a script"],
   ],
   async action({ args, options }) {
@@ -61,12 +67,31 @@ export const show: Command = {
       const { loadPlugins } = await import("../../plugin/load.ts");
       await loadPlugins(plugin);
     }
+    const shape = options as unknown as ShowOptions;
+    if (shape.alphas) return drawAlphas(source, shape);
     const { readGenotypeSource } = await import("../../run/genotype-source.ts");
     const genotype = await readGenotypeSource(source);
-    const shape = options as unknown as ShowOptions;
     return shape.json ? { json: await count(genotype, shape), text: "" } : draw(source, genotype, shape);
   },
 };
+
+async function drawAlphas(source: string, { out, json }: ShowOptions): Promise<Outcome> {
+  const [{ loadConfig }, { openRun, runConfigFile }, { requireAlphas }, { makeFolder, writeAtomic }] =
+    await Promise.all([
+      import("../../plugin/config.ts"),
+      import("../../run/run-folder.ts"),
+      import("../../run/alphas-drawing.ts"),
+      import("../../files.ts"),
+    ]);
+  await loadConfig({ file: runConfigFile(source) }); // its plugins
+  const { svg, epochs, last } = requireAlphas(openRun(source));
+  const file = join(out, `${labelOf(source)}-alphas.svg`);
+  if (!json) {
+    makeFolder(out);
+    writeAtomic(file, svg);
+  }
+  return { json: { epochs, ...last }, text: `The alphas of ${epochs} epochs are drawn in ${file}.` };
+}
 
 async function count(genotype: Genotype, options: ShowOptions) {
   const { countNetwork } = await import("../../genotype/counts.ts");
