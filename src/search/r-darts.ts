@@ -2,6 +2,9 @@
 // arXiv:1909.09656). DARTS finds bad cells where the validation loss gets sharp in the alphas. So the largest eigenvalue
 // of its Hessian is watched, and when its local average grows the search ends and goes back to before (section 4.3);
 // or the weights are regularised more: search.weightDecay, and drop-path on the supernet's edges (section 5).
+// Not here: the adaptive form (DARTS-ADA), which goes back to the weights of that epoch, up to twelve before, multiplies the
+// weight decay (by 3 up to 0.0243; its script: by 10 up to 0.03) and searches on from there; a search keeps the weights of
+// its last two epochs and of its best one. Its cure by hand: a new search with a larger search.weightDecay.
 import { deriveGenotype } from "../genotype/discretize.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
 import type { rDarts } from "../methods/r-darts.ts";

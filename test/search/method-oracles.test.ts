@@ -121,6 +121,32 @@ function softmax(row: readonly number[]): number[] {
   return row.map((a) => Math.exp(a) / sum);
 }
 
+for (const name of ["sdarts-rs", "sdarts-adv"]) {
+  test(
+    `${name} at radius 0 is DARTS, with a softmax by edge and by node`,
+    counted(() => {
+      for (const softmax of ["edge", "node"]) {
+        const losses = [name, "darts"].map((method) => {
+          const radius = { "search.options.epsilon": 0, "search.options.epsilonMin": 0 };
+          using search = new Search(
+            toyConfig({
+              "search.method": method,
+              "search.options.softmax": softmax,
+              ...(method === name && radius),
+            }),
+            toyDataset(),
+          );
+          return Array.from({ length: 4 }, () => search.runStep()).flatMap(({ trainLoss, archLoss }) => [
+            trainLoss,
+            archLoss!,
+          ]);
+        });
+        assertClose(losses[0]!, losses[1]!, 1e-4, softmax);
+      }
+    }),
+  );
+}
+
 for (const fixedReduction of [false, true]) {
   test(
     `the supernet of GDAS ${fixedReduction ? "with" : "without"} its fixed reduction cell has the weights that are counted`,

@@ -237,13 +237,19 @@ function keepsContract(subject: Subject, order: Order, kernels: string): void {
   if (kernels === "composite") return;
 
   contract("the loss of the weights falls on images that can be told apart", () => {
-    const slow = SAMPLED.includes(method) || isFaint(subject);
+    const sampled = SAMPLED.includes(method);
+    const faint = isFaint(subject);
     // Of a sampled method each step trains another network: it needs more of them, and means over more of them.
-    const epochs = slow ? 60 : 12;
+    const epochs = sampled ? 60 : faint ? 24 : 12;
+    // The loss of sdarts-adv is that under its attack, whose radius grows tenfold over the epochs, and is the larger beside
+    // the small probabilities of a node's softmax: the loss may rise by that alone (at radius 0 it is DARTS' to the last
+    // digit). With one radius throughout, losses are compared with their like.
+    const attacked = method === "sdarts-adv" && faint;
     using search = start({
       "search.batchSize": 16,
       "search.epochs": Math.round((5 / 3) * epochs),
-      "search.learningRate": slow ? 0.05 : 0.025,
+      "search.learningRate": sampled || faint ? 0.05 : 0.025,
+      ...(attacked && { "search.options.epsilon": 0.03 }),
       "data.cropPadding": 0,
     });
     const losses: number[] = [];
@@ -254,7 +260,7 @@ function keepsContract(subject: Subject, order: Order, kernels: string): void {
     const mean = (values: readonly number[]) => values.reduce((a, b) => a + b) / values.length;
     const quarter = epochs / 4;
     const [first, last] = [mean(losses.slice(0, quarter)), mean(losses.slice(-quarter))];
-    assert.ok(last < (slow ? 0.9 : 0.8) * first, `the loss went from ${first} to ${last}`);
+    assert.ok(last < 0.8 * first, `the loss went from ${first} to ${last}`);
   });
 
   const alphaContract = learns ? contract : () => {};
