@@ -3,8 +3,8 @@ import { countsText, type DataSummary, imbalanceWarning } from "../data/class-co
 import { drawCellText } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatPython } from "../genotype/parse.ts";
-import { percent, textTable } from "./figures.ts";
 import { budgetText } from "../search/budget.ts";
+import { percent, textTable } from "./figures.ts";
 import { type HealthEvent, healthLine } from "./health.ts";
 import type { SearchOutcome, TrainOutcome } from "./outcomes.ts";
 

@@ -2,11 +2,11 @@
 import { resolveConfig } from "../../src/config/load.ts";
 import type { DataSummary } from "../../src/data/class-counts.ts";
 import { findGenotype } from "../../src/genotype/published.ts";
-import { costOf } from "../../src/search/costs.ts";
 import { openEvents, type RunEvent, type SearchEpochEvent } from "../../src/run/events.ts";
 import type { TrainOutcome } from "../../src/run/outcomes.ts";
 import { createRun, saveReport } from "../../src/run/run-folder.ts";
 import { type RunCommand, thisStart } from "../../src/run/run-record.ts";
+import { costOf } from "../../src/search/costs.ts";
 
 /** A run of the `quick` preset, but for what is said. */
 export interface Fabricated {
