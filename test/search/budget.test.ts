@@ -203,7 +203,11 @@ for (const { name, order, space } of PENALISED) {
             "search.method": name,
             "search.order": order,
             "search.archLearningRate": 0.1,
-            "budget.multiplyAdds": leastCost(toyConfig(space), dataset, "multiplyAdds"),
+            "budget.multiplyAdds": leastCost(
+              toyConfig("space.name" in space ? BENCHMARK : {}),
+              dataset,
+              "multiplyAdds",
+            ),
             "budget.strength": strength,
           }),
           dataset,
