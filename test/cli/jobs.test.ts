@@ -66,7 +66,15 @@ test("a run is a folder with everything that was asked, done and found", () => {
   assert.deepEqual(
     readdirSync(inRun("first")).sort(),
     [
-      ...["checkpoints", "config.yaml", "events.jsonl", "found.safetensors", "report.json", "run.json"],
+      ...[
+        "alphas.svg",
+        "checkpoints",
+        "config.yaml",
+        "events.jsonl",
+        "found.safetensors",
+        "report.json",
+        "run.json",
+      ],
       ...drawings,
       ...drawings.map((name) => `random-1-${name}`),
       "random-1.safetensors",

@@ -82,7 +82,11 @@ test("diff tells differing settings and edges, by exit code too", () => {
 
 test("diff refuses what it cannot read or compare, with exit code 2", () => {
   for (const [a, b, message] of [
-    ["paper", "DARTS_V2", /paper holds settings and DARTS_V2 a cell: there is nothing to compare/],
+    [
+      "paper",
+      "DARTS_V2",
+      /paper holds settings and DARTS_V2 a cell of the space darts: there is nothing to compare/,
+    ],
     ["papr", "code", /papr.*Presets: quick, paper, code/],
     ["images", "code", /images/],
   ] as const) {

@@ -165,7 +165,7 @@ test(
 );
 
 test("what does not fit is refused, with changes that fit", () => {
-  const settings = { ...FEW_OPERATIONS, "search.channels": 16, kernels: "composite" };
+  const settings = { "search.channels": 16, kernels: "composite" };
   const config = toyConfig({ ...settings, "search.batchSize": 16 });
   const subject = { config, data, intent: { searches: true } };
   const plan = makePlan(subject);
