@@ -37,9 +37,17 @@ void await(std::mutex& mutex, std::condition_variable& wake, Ready ready) {
   wake.wait(lock, ready);
 }
 
+// A worker's share of the items of one call after another: offered while odd, taken while even.
 struct Worker {
-  std::atomic<unsigned> job{0};  // number of the last job it was given
+  std::atomic<unsigned> share{0};
   std::thread thread;
+
+  bool isOffered() const { return share.load(std::memory_order_acquire) % 2 == 1; }
+  // Whoever takes it does it, once.
+  bool take() {
+    unsigned offer = share.load(std::memory_order_acquire);
+    return offer % 2 == 1 && share.compare_exchange_strong(offer, offer + 1, std::memory_order_acq_rel);
+  }
 };
 
 class Workers {
@@ -56,14 +64,20 @@ class Workers {
     threads_ = threads;
     body_ = body;
     context_ = context;
-    running_.store(threads - 1);
+    undone_.store(threads - 1, std::memory_order_relaxed);
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      for (int t = 1; t < threads; t++) workers_[t - 1]->job.fetch_add(1, std::memory_order_release);
+      for (int t = 1; t < threads; t++) workers_[t - 1]->share.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
-    share(0);
-    await(mutex_, done_, [this] { return running_.load(std::memory_order_acquire) == 0; });
+    doShare(0, 0);
+    // A worker that has not begun may wait for a core that others have: its share is done sooner here.
+    for (int t = threads - 1; t > 0; t--)
+      if (workers_[t - 1]->take()) {
+        doShare(t, 0);
+        undone_.fetch_sub(1, std::memory_order_acq_rel);
+      }
+    await(mutex_, done_, [this] { return undone_.load(std::memory_order_acquire) == 0; });
   }
 
  private:
@@ -76,25 +90,26 @@ class Workers {
   }
 
   void loop(Worker& worker, int index) {
-    for (unsigned seen = 0;; seen++) {
-      await(mutex_, wake_, [&] { return worker.job.load(std::memory_order_acquire) != seen; });
-      share(index);
-      if (running_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    for (;;) {
+      await(mutex_, wake_, [&] { return worker.isOffered(); });
+      if (!worker.take()) continue;
+      doShare(index, index);
+      if (undone_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
         { std::lock_guard<std::mutex> lock(mutex_); }
         done_.notify_one();
       }
     }
   }
 
-  void share(int t) {
-    const int end = static_cast<int>(static_cast<long>(items_) * (t + 1) / threads_);
-    for (int i = static_cast<int>(static_cast<long>(items_) * t / threads_); i < end; i++) body_(context_, i, t);
+  void doShare(int share, int thread) {
+    const int end = static_cast<int>(static_cast<long>(items_) * (share + 1) / threads_);
+    for (int i = static_cast<int>(static_cast<long>(items_) * share / threads_); i < end; i++) body_(context_, i, thread);
   }
 
   std::mutex callers_, mutex_;
   std::condition_variable wake_, done_;
   std::vector<std::unique_ptr<Worker>> workers_;
-  std::atomic<int> running_{0};
+  std::atomic<int> undone_{0};  // shares of workers that are not done
   int items_ = 0, threads_ = 1;
   void (*body_)(void*, int, int) = nullptr;
   void* context_ = nullptr;
