@@ -186,6 +186,9 @@ const guard = z.strictObject({
     ),
 });
 
+/** What a budget weighs in the search's loss where nothing is said. */
+export const BUDGET_STRENGTH = 1;
+
 const budget = z.strictObject({
   multiplyAdds: positive
     .nullable()
@@ -196,7 +199,7 @@ const budget = z.strictObject({
     .default(null)
     .describe("most parameters of it, without the auxiliary head (null: no limit)"),
   strength: rate
-    .default(1)
+    .default(BUDGET_STRENGTH)
     .describe(
       "weight in the search's loss of the share by which the expected cost is above its limit (0: it is only told)",
     ),

@@ -8,7 +8,7 @@
 // with a probability in proportion to the strength that the method's derivation ranks it by: probabilities, times edge
 // weights where it has them. Once one cell has all the strength, E is its cost to the last digit. The cell that is
 // derived is held against the budget as well: what the alphas leave open, the expectation cannot promise.
-import type { Config } from "../config/schema.ts";
+import { BUDGET_STRENGTH, type Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
 import type { Cost } from "../genotype/counts.ts";
@@ -83,8 +83,15 @@ export function costTable(config: Config, dataset: Images, kind: BudgetKind): Co
   return { base, pairs: { normal: pairs("normal"), reduce: pairs("reduce") } };
 }
 
-/** Throws a {@link UserError} for a limit that no cell of the space keeps. */
+/** Throws a {@link UserError} for a limit that no cell of the space keeps, and for a strength without a limit. */
 export function checkBudget(config: Config, dataset: Images): void {
+  const { strength } = config.budget;
+  if (limitsOf(config).length === 0 && strength !== BUDGET_STRENGTH) {
+    throw new UserError(
+      `budget.strength is ${strength}, but there is no limit that it could weigh. Set budget.multiplyAdds or ` +
+        "budget.parameters, or leave the strength out.",
+    );
+  }
   for (const [kind, limit] of limitsOf(config)) {
     const least = leastCost(config, dataset, kind);
     if (limit >= least) continue;

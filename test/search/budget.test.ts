@@ -275,6 +275,10 @@ test(
 
 test("a limit that no cell keeps, and a method without probabilities, are refused before any work", () => {
   const least = leastCost(toyConfig(), dataset, "parameters");
+  assert.throws(
+    () => checkBudget(toyConfig({ "budget.strength": 3 }), dataset),
+    /no limit that it could weigh/,
+  );
   assert.doesNotThrow(() => checkBudget(toyConfig({ "budget.parameters": least }), dataset));
   assert.equal(
     mistake(() => checkBudget(toyConfig({ "budget.parameters": least - 1 }), dataset)),
