@@ -78,6 +78,9 @@ export const rDarts = {
           method: "r-darts",
           order: "first",
           select: "guard",
+          // The eigenvalue is of second derivatives, through libtorch's operators: a supernet of 16 channels takes 7 GB.
+          channels: 8,
+          batchSize: 16,
           epochs: 8,
           options: { eigenvalueEvery: 1, window: 3, delta: 2, startEpoch: 1 },
         },
