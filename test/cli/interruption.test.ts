@@ -111,7 +111,8 @@ test("a second signal leaves at once", async () => {
   child.kill("SIGINT");
   child.kill("SIGTERM");
   const { code, stderr } = await ended;
-  assert.equal(code, 143);
+  // Of two that are pending at once either may arrive first; one alone would have ended with the line below.
+  assert.ok(code === 143 || code === 130, `exit code ${code}`);
   assert.doesNotMatch(stderr, /Resume it/);
   assert.equal(existsSync(join(folderOf("twice"), RUN, "lock.json")), false);
 });
