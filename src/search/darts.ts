@@ -1,5 +1,6 @@
 // DARTS: Differentiable Architecture Search (Liu, Simonyan, Yang, ICLR 2019, arXiv:1806.09055).
-// A softmax over the candidates of each edge (or, by option, I-DARTS' over those of a node); the alphas step first, on a batch of their own, then the weights.
+// A softmax over the candidates of each edge (or, by option, I-DARTS' over those of a node); the alphas step first, on a
+// batch of their own, then the weights.
 // One-level: `joint` moves both by one pass, `alternating` takes turns, both on all training images (section 2.3).
 import type { darts } from "../methods/darts.ts";
 import type { OptionsOf } from "../methods/declaration.ts";
