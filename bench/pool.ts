@@ -14,8 +14,8 @@ export interface Sample {
 
 /** Contenders by name, at most as many alive as fit. */
 export interface Pool {
-  /** One measured step of `name`. */
-  turn(name: string, request: object): Promise<Sample>;
+  /** `steps` measured steps of `name`, one after the other. */
+  turn(name: string, request: object, steps: number): Promise<Sample[]>;
   stop(): Promise<void>;
 }
 
@@ -44,7 +44,7 @@ export function createPool(programs: ReadonlyMap<string, Program>): Pool {
   }
 
   return {
-    async turn(name, request) {
+    async turn(name, request, steps) {
       await makeRoom(name);
       let worker = alive.get(name);
       if (!worker) {
@@ -52,9 +52,10 @@ export function createPool(programs: ReadonlyMap<string, Program>): Pool {
         alive.set(name, worker);
         await worker.ask<Sample>(request); // builds, and warms up
       }
-      const sample = await worker.ask<Sample>(request);
-      peaks.set(name, Math.max(sample.peakMB, peaks.get(name) ?? 0));
-      return sample;
+      const samples: Sample[] = [];
+      for (let i = 0; i < steps; i++) samples.push(await worker.ask<Sample>(request));
+      peaks.set(name, Math.max(...samples.map(({ peakMB }) => peakMB), peaks.get(name) ?? 0));
+      return samples;
     },
     async stop() {
       for (const name of [...alive.keys()]) await stop(name);

@@ -1,4 +1,4 @@
-// Rounds of an interleaved benchmark: one step of each contender in every round, each in a process of its own.
+// Rounds of an interleaved benchmark: one turn of each contender in every round, each in a process of its own.
 import { createPool, type Sample } from "./pool.ts";
 import { median, rounded, snake } from "./statistics.ts";
 import type { Program } from "./worker.ts";
@@ -22,7 +22,18 @@ export interface Figures {
  */
 export async function takeRounds(
   contenders: ReadonlyMap<string, Contender>,
-  { runs, title, isEssential }: { runs: number; title: string; isEssential: (name: string) => boolean },
+  {
+    runs,
+    steps = 1,
+    title,
+    isEssential,
+  }: {
+    runs: number;
+    /** Steps of a turn, all measured. */
+    steps?: number;
+    title: string;
+    isEssential: (name: string) => boolean;
+  },
 ): Promise<Map<string, Figures | null>> {
   const samples = new Map<string, Sample[]>([...contenders.keys()].map((name) => [name, []]));
   const pool = createPool(new Map([...contenders].map(([name, { program }]) => [name, program])));
@@ -31,7 +42,7 @@ export async function takeRounds(
       // A snake also spares a start: the last of a round is the first of the next.
       for (const name of snake([...samples.keys()], round)) {
         try {
-          samples.get(name)!.push(await pool.turn(name, contenders.get(name)!.request));
+          samples.get(name)!.push(...(await pool.turn(name, contenders.get(name)!.request, steps)));
         } catch (error) {
           if (isEssential(name)) throw error;
           process.stderr.write(`${title}, ${name}: ${(error as Error).message}\n`);

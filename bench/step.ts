@@ -6,7 +6,7 @@ import { heading, load, machine } from "./machine.ts";
 import { type Contender, type Figures, takeRounds } from "./rounds.ts";
 import { rounded } from "./statistics.ts";
 import { table } from "./table.ts";
-import { isInference, publishedBatch, WORK_NAMES, type WorkName } from "./work-names.ts";
+import { isInference, publishedBatch, stepsOfTurn, WORK_NAMES, type WorkName } from "./work-names.ts";
 
 /** What is measured. */
 export interface StepOptions {
@@ -31,7 +31,9 @@ interface StepReport {
   /** Peer's median by ours: above 1 we are faster. */
   readonly ratio: Partial<Record<Peer, number | null>> | null;
   readonly batch: number;
+  /** Rounds, and steps of everyone in each. */
   readonly runs: number;
+  readonly steps: number;
   readonly torch: { readonly ours: string; readonly peer: string | null };
   /** Its version, and how far its logits are from everybody's, when it took part. */
   readonly onnxruntime: { readonly version: string; readonly difference: number } | null;
@@ -74,7 +76,12 @@ async function measure(what: {
   const { work, batch, runs, threads, ours, peer, exported } = what;
   const before = load();
   const contenders = contendersOf({ work, batch, threads }, peer, exported);
-  const found = await takeRounds(contenders, { runs, title: work, isEssential: (name) => name === "ours" });
+  const found = await takeRounds(contenders, {
+    runs,
+    steps: stepsOfTurn(work),
+    title: work,
+    isEssential: (name) => name === "ours",
+  });
   const own = found.get("ours")!;
   const peers = [...found].filter(([name]) => name !== "ours");
   return {
@@ -85,6 +92,7 @@ async function measure(what: {
     ratio: peer && Object.fromEntries(peers.map(([name, one]) => [name, ratio(one, own)])),
     batch,
     runs,
+    steps: stepsOfTurn(work),
     torch: { ours: ours.torch, peer: peer?.torch ?? null },
     onnxruntime: exported && { version: exported.version, difference: exported.difference },
     machine: machine(),

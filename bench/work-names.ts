@@ -35,6 +35,14 @@ export function publishedBatch(work: WorkName): number {
   return BATCHES[work] ?? 64;
 }
 
+/**
+ * Steps that a contender takes in its turn. Threads of the one before it go on spinning for some milliseconds after its last
+ * step (OpenMP's, onnxruntime's), on a core that the next needs: a step of a few milliseconds would show mostly that.
+ */
+export function stepsOfTurn(work: WorkName): number {
+  return work === "inference-1" ? 20 : 1;
+}
+
 const BATCHES: { readonly [work in WorkName]?: number } = {
   "pc-darts-step": 256,
   "pc-darts-search-step": 256,
