@@ -1,7 +1,9 @@
-// Counts the bytes of all tensors on the CPU while a rehearsal runs: libtorch's allocator with a tally before it.
-// It stands there only between start and stop, so that ordinary steps pay nothing.
+// Counts the bytes that tensors on the CPU take while a rehearsal runs, with what lies free in their pool: libtorch's
+// allocator with a tally before it, below the pool. It stands there only between start and stop, so that ordinary steps pay
+// nothing.
+#include "kernels/memory.h"
+
 #include <c10/core/Allocator.h>
-#include <c10/core/CPUAllocator.h>
 #include <torch/library.h>
 
 #if defined(__GLIBC__)
@@ -12,6 +14,7 @@
 #include <cstring>
 #include <mutex>
 #include <unordered_map>
+#include <utility>
 
 namespace darts {
 namespace {
@@ -83,19 +86,17 @@ struct CountingAllocator : c10::Allocator {
 bool startCounting() {
   static CountingAllocator* allocator = new CountingAllocator();
   if (counted) return false;
-  c10::Allocator* base = c10::GetAllocator(c10::kCPU);
-  freeCounted = base->raw_deleter();
-  if (!freeCounted) return false;
   tally().restart();
-  counted = base;
-  c10::SetCPUAllocator(allocator);
-  return true;
+  counted = kernels::exchangeAllocatorBelow(allocator);
+  freeCounted = counted->raw_deleter();
+  if (freeCounted) return true;
+  kernels::exchangeAllocatorBelow(std::exchange(counted, nullptr));
+  return false;
 }
 
 int64_t stopCounting() {
   if (!counted) return 0;
-  c10::SetCPUAllocator(counted);
-  counted = nullptr;
+  kernels::exchangeAllocatorBelow(std::exchange(counted, nullptr));
   return tally().peak();
 }
 

@@ -28,7 +28,8 @@ at::Tensor convertToBlocks(const at::Tensor& given, int64_t parts) {
   const at::Tensor images = last ? given : given.contiguous();
   const Kernels& kernels = selectKernels();
   const int64_t channels = images.size(1) / parts, lanes = kernels.lanes, pixels = images.size(2) * images.size(3);
-  const at::Tensor blocks = borrow({parts, images.size(0), (channels + lanes - 1) / lanes, images.size(2), images.size(3), lanes});
+  const at::Tensor blocks =
+      at::empty({parts, images.size(0), (channels + lanes - 1) / lanes, images.size(2), images.size(3), lanes}, at::kFloat);
   kernels.toBlocks({{images.data_ptr<float>(), images.stride(0), last ? 1 : pixels}, blocks.data_ptr<float>(),
                     static_cast<int>(images.size(0)), static_cast<int>(parts), static_cast<int>(channels), static_cast<int>(pixels),
                     threadCount()});

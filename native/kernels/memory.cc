@@ -1,38 +1,58 @@
 #include "memory.h"
 
 #include <ATen/ATen.h>
+#include <c10/core/Allocator.h>
+#include <c10/core/CPUAllocator.h>
 
 #include <algorithm>
+#include <cstring>
 #include <iterator>
 #include <list>
 #include <map>
 #include <mutex>
+#include <unordered_map>
+#include <utility>
 
 namespace darts::kernels {
 namespace {
 
 constexpr int64_t kLine = 16;  // floats of a cache line: all pieces begin on one
 
-// Memory from libtorch, and where it is free: floats of each gap by its first. Gaps never touch.
+// Smaller tensors are the C library's: it uses their pages again by itself, and they would lie in the gaps of large ones.
+constexpr size_t kSmall = size_t{1} << 20;  // bytes
+
+// Memory from the allocator below, and where it is free: floats of each gap by its first. Gaps never touch.
 struct Slab {
-  at::Tensor memory;
+  at::DataPtr memory;
+  int64_t floats;
+  const c10::Allocator* from;
   std::map<int64_t, int64_t> gaps;
 
-  bool free() const { return !gaps.empty() && gaps.begin()->second == memory.numel(); }
+  bool free() const { return !gaps.empty() && gaps.begin()->second == floats; }
 };
 
 struct Piece {
   std::list<Slab>::iterator slab;
   int64_t first, floats;
 
-  float* data() const { return slab->memory.data_ptr<float>() + first; }
+  float* data() const { return static_cast<float*>(slab->memory.get()) + first; }
 };
 
-// A pass asks for pieces of the same sizes as the last one, and backward for small ones where forward has had large ones:
+// A step asks for pieces of the same sizes as the last one, and backward for small ones where forward has had large ones:
 // each comes from the smallest gap that holds it, and only what fits in none needs a slab of its own.
 class Pool {
  public:
-  Piece take(int64_t wanted) {
+  c10::Allocator* below() {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return below_;
+  }
+
+  c10::Allocator* setBelow(c10::Allocator* allocator) {
+    std::lock_guard<std::mutex> lock(mutex_);
+    return std::exchange(below_, allocator);
+  }
+
+  float* take(int64_t wanted) {
     std::lock_guard<std::mutex> lock(mutex_);
     const int64_t floats = (std::max<int64_t>(wanted, 1) + kLine - 1) / kLine * kLine;
     Piece piece = smallestGap(floats);
@@ -44,11 +64,18 @@ class Pool {
     if (left > 0) gaps.emplace(piece.first + floats, left);
     used_ += floats;
     peak_ = std::max(peak_, used_);
-    return {piece.slab, piece.first, floats};
+    piece.floats = floats;
+    pieces_.emplace(piece.data(), piece);
+    return piece.data();
   }
 
-  void giveBack(const Piece& piece) {
+  // Whether it was the pool's.
+  bool giveBack(void* data) {
     std::lock_guard<std::mutex> lock(mutex_);
+    const auto found = pieces_.find(data);
+    if (found == pieces_.end()) return false;
+    const Piece piece = found->second;
+    pieces_.erase(found);
     used_ -= piece.floats;
     auto& gaps = piece.slab->gaps;
     auto gap = gaps.emplace(piece.first, piece.floats).first;
@@ -57,11 +84,12 @@ class Pool {
       gap->second += after->second;
       gaps.erase(after);
     }
-    if (gap == gaps.begin()) return;
+    if (gap == gaps.begin()) return true;
     const auto before = std::prev(gap);
-    if (before->first + before->second != gap->first) return;
+    if (before->first + before->second != gap->first) return true;
     before->second += gap->second;
     gaps.erase(gap);
+    return true;
   }
 
   int64_t release() {
@@ -75,15 +103,17 @@ class Pool {
  private:
   Piece smallestGap(int64_t floats) {
     Piece best{slabs_.end(), 0, 0};
-    for (auto slab = slabs_.begin(); slab != slabs_.end(); ++slab)
+    for (auto slab = slabs_.begin(); slab != slabs_.end(); ++slab) {
+      if (slab->from != below_) continue;
       for (const auto& [first, size] : slab->gaps)
         if (size >= floats && (best.slab == slabs_.end() || size < best.floats)) best = {slab, first, size};
+    }
     return best;
   }
 
   Piece newSlab(int64_t floats) {
     freeSlabs(std::max(peak_, used_ + floats) / 8 * 9 - floats);
-    slabs_.push_back({at::empty({floats}, at::kFloat), {{0, floats}}});
+    slabs_.push_back({below_->allocate(floats * sizeof(float)), floats, below_, {{0, floats}}});
     total_ += floats;
     return {std::prev(slabs_.end()), 0, floats};
   }
@@ -95,13 +125,15 @@ class Pool {
         ++slab;
         continue;
       }
-      total_ -= slab->memory.numel();
+      total_ -= slab->floats;
       slab = slabs_.erase(slab);
     }
   }
 
   std::mutex mutex_;
   std::list<Slab> slabs_;
+  std::unordered_map<const void*, Piece> pieces_;
+  c10::Allocator* below_ = c10::GetCPUAllocator();
   int64_t total_ = 0, used_ = 0, peak_ = 0;  // floats
 };
 
@@ -111,17 +143,37 @@ Pool& pool() {
   return *one;
 }
 
+// Of a tensor's memory, wherever it comes from.
+void freeMemory(void* data) {
+  if (!pool().giveBack(data)) pool().below()->raw_deleter()(data);
+}
+
+// `allocate` is const in libtorch 1.13 and not in later 2.x: both are here, and one of them is the virtual one.
+// `copy_data` came with 2.2. oneDNN's operators ask for memory without a context: it is known by its address.
+struct PooledAllocator : c10::Allocator {
+  at::DataPtr allocate(size_t bytes) const { return take(bytes); }
+  at::DataPtr allocate(size_t bytes) { return take(bytes); }
+  c10::DeleterFnPtr raw_deleter() const { return &freeMemory; }
+  void copy_data(void* to, const void* from, size_t bytes) const { std::memcpy(to, from, bytes); }
+
+ private:
+  static at::DataPtr take(size_t bytes) {
+    if (bytes < kSmall) return pool().below()->allocate(bytes);
+    float* data = pool().take(static_cast<int64_t>((bytes + sizeof(float) - 1) / sizeof(float)));
+    return {data, data, &freeMemory, at::DeviceType::CPU};
+  }
+};
+
+// In front of libtorch's own from the moment that this library is loaded, for as long as the process lives.
+[[maybe_unused]] const bool installed = [] {
+  pool();
+  c10::SetCPUAllocator(new PooledAllocator());
+  return true;
+}();
+
 }  // namespace
 
-at::Tensor borrow(size_t floats) {
-  const auto count = static_cast<int64_t>(floats);
-  return borrow(at::IntArrayRef(count));
-}
-
-at::Tensor borrow(at::IntArrayRef sizes) {
-  const Piece piece = pool().take(c10::multiply_integers(sizes));
-  return at::from_blob(piece.data(), sizes, [piece](void*) { pool().giveBack(piece); }, at::kFloat);
-}
+c10::Allocator* exchangeAllocatorBelow(c10::Allocator* allocator) { return pool().setBelow(allocator); }
 
 at::Tensor dense(const at::Tensor& blocks) {
   const at::Tensor tensor = blocks.contiguous();

@@ -1,21 +1,26 @@
-// Memory of the kernels: one pool of it for all cells, used again, because fresh pages cost as much time as the arithmetic.
+// One pool of memory for all large tensors on the CPU, those of the kernels and libtorch's own, used again from step to step:
+// fresh pages cost as much time as the arithmetic. Loading this library puts it in front of libtorch's allocator. What lies
+// free is at most an eighth of what was in use at one time, as far as it lies together.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
 
+namespace c10 {
+struct Allocator;
+}
+
 namespace darts::kernels {
 
-// A tensor of `floats` numbers, not initialised. Its place is free again with the tensor. What lies free is at most an
-// eighth of what was in use at one time, as far as it lies together.
-at::Tensor borrow(size_t floats);
-at::Tensor borrow(at::IntArrayRef sizes);
+// Where the pool and small tensors get their memory from: libtorch's allocator, unless another one is put there. Returns the
+// one before. What came from another is not used again meanwhile.
+c10::Allocator* exchangeAllocatorBelow(c10::Allocator* allocator);
 
 // Images in blocks as the kernels read them: contiguous, and on the boundary of a register; a copy if they are not.
 at::Tensor dense(const at::Tensor& blocks);
 
-// Frees the blocks that are not in use; returns their bytes.
+// Frees the memory that is not in use; returns its bytes.
 int64_t releaseMemory();
 
 }  // namespace darts::kernels

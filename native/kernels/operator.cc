@@ -71,6 +71,8 @@ struct Results {
   at::Tensor output, arena;
 };
 
+at::Tensor emptyFloats(size_t floats) { return at::empty({static_cast<int64_t>(floats)}, at::kFloat); }
+
 // Runs the kernels; in inference with the weights that were packed before, or packs and keeps them.
 void runForward(const Run& run, const Operands& operands, ForwardCall& call) {
   const size_t floats = run.kernels->parameterFloats(run.plan, call.keep);
@@ -78,7 +80,7 @@ void runForward(const Run& run, const Operands& operands, ForwardCall& call) {
   const PreparedFor what{at::TensorList(operands.tensors).slice(run.firstWeight()), run.statistics, run.numbers};
   at::Tensor memory = findPrepared(what);
   call.prepared = memory.defined();
-  if (!call.prepared) memory = at::empty({static_cast<int64_t>(floats)}, at::kFloat);
+  if (!call.prepared) memory = emptyFloats(floats);
   call.parameters = memory.data_ptr<float>();
   run.kernels->forward(call);
   if (!call.prepared) keepPrepared(what, std::move(memory));
@@ -104,10 +106,10 @@ Results computeForward(const Run& run, const Operands& operands, bool keep) {
 
   const int64_t lanes = run.kernels->lanes;
   // The largest first: the others must not stand in its place.
-  const at::Tensor arena = borrow(run.kernels->arenaFloats(plan, keep));
-  const at::Tensor output = borrow({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes});
+  const at::Tensor arena = emptyFloats(run.kernels->arenaFloats(plan, keep));
+  const at::Tensor output = at::empty({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes}, at::kFloat);
   call.output = output.data_ptr<float>();
-  const at::Tensor scratch = borrow(run.kernels->forwardFloats(plan, call.threads, keep));
+  const at::Tensor scratch = emptyFloats(run.kernels->forwardFloats(plan, call.threads, keep));
   call.arena = arena.data_ptr<float>();
   call.scratch = scratch.data_ptr<float>();
   runForward(run, operands, call);
@@ -189,7 +191,7 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     for (size_t i = 0; i < kMixture; i++) call.inputs[i] = saved[i].data_ptr<float>();
     for (size_t i = 0; i < run.firstWeight(); i++) {
       if (i == kMixture || i == kBypass) gradients[i] = at::zeros(run.shapes[i], at::kFloat);
-      else if (context->needs_input_grad(i)) gradients[i] = borrow(run.shapes[i]);
+      else if (context->needs_input_grad(i)) gradients[i] = at::empty(run.shapes[i], at::kFloat);
       else continue;
       float* data = gradients[i].data_ptr<float>();
       (i < kMixture     ? call.inputGradients[i]
@@ -209,7 +211,7 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
       weightGradients[i] = gradient.data_ptr<float>();
     }
     call.weightGradients = weightGradients.data();
-    const at::Tensor scratch = borrow(run.kernels->backwardFloats(plan, call.threads));
+    const at::Tensor scratch = emptyFloats(run.kernels->backwardFloats(plan, call.threads));
     call.arena = results.arena.data_ptr<float>();
     call.scratch = scratch.data_ptr<float>();
     run.kernels->backward(call);

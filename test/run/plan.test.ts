@@ -202,7 +202,8 @@ test("what does not fit is refused, with changes that fit", () => {
 
 test("what does not fit on the fused kernels may be computed again", () => {
   const config = toyConfig({ ...FEW_OPERATIONS, "search.channels": 16, "search.batchSize": 16 });
-  const subject = { config, data, intent: { searches: true } };
+  // Images large enough that what the cells keep is more than everything else.
+  const subject = { config, data: toyDataset({ size: 32 }), intent: { searches: true } };
   const plan = makePlan(subject);
   const tight = {
     ...plan,
