@@ -1,5 +1,6 @@
 // `bench step`: a step of ours, of PyTorch in both memory formats and, in inference, of onnxruntime, one after the other
 // in every round.
+import { gigaflops } from "./arithmetic.ts";
 import { FORMATS, type Format, findOurs, findPeer, OURS, PEER, type Version } from "./contenders.ts";
 import { type Exported, exportNetwork } from "./exported.ts";
 import { heading, load, machine } from "./machine.ts";
@@ -26,6 +27,9 @@ interface StepReport {
   readonly work: WorkName;
   readonly threads: number;
   readonly ours: Figures;
+  /** Floating-point operations of a step in 10⁹ (see arithmetic.ts), and how many of them our median does in a second. */
+  readonly gflop: number;
+  readonly gflops: number;
   /** Those that took part; null of one that failed. */
   readonly peers: Partial<Record<Peer, Figures | null>> | null;
   /** Peer's median by ours: above 1 we are faster. */
@@ -84,10 +88,13 @@ async function measure(what: {
   });
   const own = found.get("ours")!;
   const peers = [...found].filter(([name]) => name !== "ours");
+  const gflop = rounded(gigaflops(work, batch), 3);
   return {
     work,
     threads,
     ours: own,
+    gflop,
+    gflops: rounded((1000 * gflop) / own.medianMs),
     peers: peer && Object.fromEntries(peers),
     ratio: peer && Object.fromEntries(peers.map(([name, one]) => [name, ratio(one, own)])),
     batch,
@@ -128,11 +135,16 @@ function readable({
   torch,
   onnxruntime,
   load: before,
+  gflop,
 }: StepReport): string {
+  const digits = ours.medianMs < 100 ? 1 : 0;
   const row = (name: string, found: Figures | null, factor = "") =>
     found
-      ? [name, found.medianMs.toFixed(0), found.minMs.toFixed(0), String(found.peakMB), factor]
-      : [name, "failed", "", "", ""];
+      ? [
+          ...[name, found.medianMs.toFixed(digits), found.minMs.toFixed(digits), String(found.peakMB)],
+          ...[((1000 * gflop) / found.medianMs).toFixed(0), factor],
+        ]
+      : [name, "failed", "", "", "", ""];
   const rows = [row(`darts, libtorch ${torch.ours}`, ours)];
   const titles: Record<Peer, string> = {
     default: `PyTorch ${torch.peer}, default`,
@@ -143,6 +155,6 @@ function readable({
     const factor = ratios?.[name];
     rows.push(row(titles[name], found, factor ? `${factor.toFixed(2)} ×` : ""));
   }
-  const header = ["", "median ms", "min ms", "peak MB", "of our time"];
+  const header = ["", "median ms", "min ms", "peak MB", "GFLOP/s", "of our time"];
   return `${work}: ${WORK_NAMES[work]}, ${batch} ${batch === 1 ? "image" : "images"}, ${threads} ${threads === 1 ? "thread" : "threads"} (load ${before})\n${table(header, rows)}\n`;
 }

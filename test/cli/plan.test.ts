@@ -68,6 +68,12 @@ test("diff tells differing settings and edges, by exit code too", () => {
     settings: [{ key: "search.learningRateMin", a: 0, b: 0.001 }],
     cells: null,
   });
+  const methods = JSON.parse(darts(["diff", "darts-quick", "gdas-quick", "--json"]).stdout);
+  assert.ok(
+    methods.settings.some(
+      ({ key, b }: { key: string; b: unknown }) => key === "search.method" && b === "gdas",
+    ),
+  );
   const same = darts(["diff", "DARTS_V2", "DARTS_V2"]);
   assert.deepEqual([same.code, same.stdout], [0, "The same cells.\n"]);
   const file = darts(["diff", "code", "other.yaml"]);

@@ -19,6 +19,7 @@ export const diff: Command = {
   ],
   examples: [
     ["darts diff paper code", "where the paper and its released code differ"],
+    ["darts diff runs/first gdas-quick", "what was set in a run beside a method's preset"],
     ["darts diff runs/first runs/second", "settings and cells of two runs"],
     ["darts diff runs/first DARTS_V2", "a found cell and a published one"],
   ],
@@ -36,7 +37,7 @@ interface Subject {
 }
 
 async function read(name: string): Promise<Subject> {
-  const [{ isFolder }, { PRESETS }, { resolveConfig }, { loadConfig }] = await Promise.all([
+  const [{ isFolder }, { allPresets }, { resolveConfig }, { loadConfig }] = await Promise.all([
     import("../../files.ts"),
     import("../../config/presets.ts"),
     import("../../config/load.ts"),
@@ -47,12 +48,13 @@ async function read(name: string): Promise<Subject> {
     if ([".yaml", ".yml"].includes(extname(name))) return { name, config: await loadConfig({ file: name }) };
     return { name, genotype: await readGenotype(name) };
   }
-  if (Object.hasOwn(PRESETS, name)) return { name, config: resolveConfig({ preset: name }) };
+  const presets = allPresets();
+  if (Object.hasOwn(presets, name)) return { name, config: resolveConfig({ preset: name }) };
   try {
     return { name, genotype: await readGenotype(name) };
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError(`${error.message} Presets: ${Object.keys(PRESETS).join(", ")}.`);
+    throw new UserError(`${error.message} Presets: ${Object.keys(presets).join(", ")}.`);
   }
 }
 
