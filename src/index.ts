@@ -72,6 +72,7 @@ export {
   type MethodDefinition,
   type OperationDefinition,
   type SpaceDefinition,
+  type StemDefinition,
   schema,
 } from "./plugin/define.ts";
 export { loadPlugins } from "./plugin/load.ts";

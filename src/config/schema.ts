@@ -208,7 +208,10 @@ const budget = z.strictObject({
 const train = z.strictObject({
   channels: positive.default(36).describe("channels of the first cell"),
   cells: positive.default(20).describe("cells of the derived network"),
-  stem: z.enum(["cifar", "imagenet"]).default("cifar").describe("stem of the derived network"),
+  stem: z
+    .enum(["cifar", "imagenet"])
+    .default("cifar")
+    .describe("stem of the derived network: its space's own (cifar), or that of DARTS on ImageNet"),
   epochs: positive.default(600).describe("epochs of the training from scratch"),
   batchSize: positive.default(96).describe("images in a mini-batch"),
   microBatch: partOfBatch,

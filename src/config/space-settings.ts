@@ -13,8 +13,10 @@ export function completeSpace(settings: Settings, locate: Locate): Settings {
   const fixed: Settings = {
     primitives: [...primitives],
     ...(nodes !== undefined && { nodes }),
-    // Cells that take what they read as it is must find their own channels.
-    ...(!skeleton.preprocess && { stemMultiplier: skeleton.stemMultiplier }),
+    // Cells that take what they read as it is must find their own channels; the stem of ImageNet has those of the first.
+    ...((!skeleton.preprocess || skeleton.stem === "imagenet") && {
+      stemMultiplier: skeleton.stemMultiplier,
+    }),
   };
   const words = (value: unknown) => (Array.isArray(value) ? value.join(", ") : String(value));
   for (const [key, value] of Object.entries(fixed)) {

@@ -3,7 +3,7 @@
 // the multiply-adds are those of convolutions and the classifier (no batch norms, no pools, no auxiliary head).
 import { outputOf } from "../space/declare-space.ts";
 import { addedPrimitive, type Primitive } from "../space/primitives.ts";
-import { blockCost, type Skeleton } from "../space/skeleton.ts";
+import { blockCost, type Skeleton, stemFacts, stemHalvings } from "../space/skeleton.ts";
 import { DARTS_SPACE, findSpace } from "../space/spaces.ts";
 import { edgesOf, edgesOfCell, type Genotype, type Inputs } from "./genotype.ts";
 
@@ -47,6 +47,7 @@ export interface NetworkShape {
   readonly classes?: number;
   readonly imageSize?: ImageSize;
   readonly imageChannels?: number;
+  /** `cifar`: the one of the space. */
   readonly stem?: "cifar" | "imagenet";
   /** Channels of the CIFAR stem in multiples of the first cell's. */
   readonly stemMultiplier?: number;
@@ -73,7 +74,8 @@ export function countNetwork(genotype: Genotype, shape: NetworkShape): NetworkCo
     const costs = edges.map(([op, from]) => countEdge(op, from, cell, true));
     return { ...sum(costs), states: concat.length };
   });
-  const { classes = 10, cells, stem = "cifar" } = shape;
+  const { classes = 10, cells } = shape;
+  const stem = shape.stem === "imagenet" || skeleton.stem === "imagenet" ? "imagenet" : "cifar";
   const auxiliary = countAuxiliary(network.cells[Math.floor((2 * cells) / 3)]!.outputChannels, classes, stem);
   return { ...network, paramsWithAux: network.params + auxiliary };
 }
@@ -133,7 +135,11 @@ function countChain(
   const { classes = 10, cells: cellCount } = shape;
   const { inputs, reductionsAt, stemMultiplier } = skeleton;
   const reductions = reductionsAt(cellCount);
-  const stem = countStem({ stemMultiplier, ...shape });
+  const stem = countStem({
+    stemMultiplier,
+    ...shape,
+    stem: shape.stem === "imagenet" ? shape.stem : skeleton.stem,
+  });
   const cells: CellCost[] = [];
   let { size, channelsBefore, channelsPrevious } = stem;
   let { channels } = shape;
@@ -197,14 +203,17 @@ function countStem({
   channels,
   imageSize,
   imageChannels = 3,
-  stem = "cifar",
+  stem,
   stemMultiplier = 3,
-}: NetworkShape) {
-  if (stem === "cifar") {
-    const size = reducedSize(imageSize ?? 32, 0);
+}: Omit<NetworkShape, "stem"> & Pick<Skeleton, "stem">) {
+  if (stem !== "imagenet") {
+    const given = reducedSize(imageSize ?? 32, 0);
+    const size = reducedSize(given, stemHalvings(stem));
     const out = stemMultiplier * channels;
-    const weights = 9 * imageChannels * out;
     const states = { size, channelsBefore: out, channelsPrevious: out };
+    if (stem !== "cifar")
+      return { ...stemFacts(stem).cost({ imageChannels, outChannels: out, imageSize: given }), ...states };
+    const weights = 9 * imageChannels * out;
     return { params: weights + 2 * out, macs: weights * pixelsOf(size), ...states };
   }
   // Three convolutions of stride 2; the first cell's inputs are the outputs of the second and of the third.

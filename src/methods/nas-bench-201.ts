@@ -4,16 +4,14 @@ import type { ConfigInput } from "../config/schema.ts";
 import { findSpace } from "../space/spaces.ts";
 import { publishedSettings } from "./shared-settings.ts";
 
-const SHAPE = { channels: 16, cells: 17 } as const;
-
 /** A search of the benchmark's baselines, and its training, but for what is said otherwise of the search. */
 export function benchmarkSettings(search: ConfigInput["search"]): ConfigInput {
-  const { name, nodes, primitives, skeleton } = findSpace("nas-bench-201");
+  const { name, nodes, primitives, skeleton, evaluation } = findSpace("nas-bench-201");
   return publishedSettings({
     space: { name, nodes, primitives: [...primitives], stemMultiplier: skeleton.stemMultiplier },
-    search: { ...SHAPE, nesterov: true, weightDecay: 5e-4, ...search },
+    search: { ...evaluation, nesterov: true, weightDecay: 5e-4, ...search },
     train: {
-      ...SHAPE,
+      ...evaluation,
       epochs: 200,
       batchSize: 256,
       learningRate: 0.1,

@@ -12,7 +12,8 @@ import type { SpaceDeclaration } from "../space/declare-space.ts";
 import type { OperationBuilder } from "../space/operations.ts";
 import type { EdgeShape } from "../space/primitives.ts";
 import type { BlockBuilder } from "../space/reduction-block.ts";
-import type { BlockShape, Skeleton } from "../space/skeleton.ts";
+import type { BlockShape, Skeleton, StemShape } from "../space/skeleton.ts";
+import type { StemBuilder } from "../space/stem.ts";
 
 /** A candidate operation of one's own. */
 export interface OperationDefinition {
@@ -47,10 +48,24 @@ export type LoadedImages = Pick<ImageDataset, "classes" | "train" | "test"> & Pa
 
 /** A search space of one's own: its cells, and the network that they stand in. */
 export interface SpaceDefinition extends Omit<SpaceDeclaration, "skeleton"> {
-  /** What of the network is not as in DARTS; `reduction` may be a block of one's own. */
-  readonly skeleton?: Partial<Omit<Skeleton, "reduction">> & {
+  /** What of the network is not as in DARTS; `reduction` may be a block and `stem` a layer of one's own. */
+  readonly skeleton?: Partial<Omit<Skeleton, "reduction" | "stem">> & {
     readonly reduction?: "cell" | "residual" | BlockDefinition;
+    readonly stem?: "cifar" | "imagenet" | StemDefinition;
   };
+}
+
+/** What images pass before the first cell. */
+export interface StemDefinition {
+  /**
+   * Builds it: a layer from [N, imageChannels, H, W] to [N, channels, H', W'], where `channels` are `stemMultiplier`
+   * times the first cell's, and H' and W' are H and W halved `halvings` times, rounded up each time.
+   */
+  readonly create: StemBuilder;
+  /** How often it halves height and width (default: not at all). */
+  readonly halvings?: number;
+  /** Its weights and multiply-adds. Absent: measured, as for an operation. */
+  readonly cost?: (shape: StemShape) => Cost;
 }
 
 /** What halves height and width between cells, instead of a searched cell. */
@@ -109,6 +124,15 @@ export function defineSpace(definition: SpaceDefinition): Definition {
   const block = definition.skeleton?.reduction;
   if (typeof block === "object")
     requireFields("defineSpace, skeleton.reduction", block, { create: "function" });
+  const stem = definition.skeleton?.stem;
+  if (typeof stem === "object") {
+    requireFields("defineSpace, skeleton.stem", stem, { create: "function" });
+    const { halvings = 0 } = stem;
+    if (!Number.isInteger(halvings) || halvings < 0)
+      throw new UserError(
+        `defineSpace, skeleton.stem: halvings is ${String(halvings)}, expected a whole number, at least 0.`,
+      );
+  }
   return define({ kind: "search space", ...definition });
 }
 

@@ -8,13 +8,14 @@ import { registerMethod } from "../search/methods.ts";
 import { addOperation } from "../space/operations.ts";
 import { addPrimitive, type EdgeShape, isPrimitive } from "../space/primitives.ts";
 import { addBlock } from "../space/reduction-block.ts";
-import { addBlockCost, isBlock } from "../space/skeleton.ts";
+import { addBlockCost, addStemFacts, isBlock, isStem } from "../space/skeleton.ts";
 import { addSpace, isSpace } from "../space/spaces.ts";
+import { addStem } from "../space/stem.ts";
 import type { Definition } from "./define.ts";
 import { measuredCost } from "./measure.ts";
 import { datasetEntryOf } from "./own-dataset.ts";
 import { builderOf } from "./own-operation.ts";
-import { blockOf, spaceOf } from "./own-space.ts";
+import { blockOf, spaceOf, stemOf } from "./own-space.ts";
 
 const COLOUR = "#9b1c31";
 
@@ -36,13 +37,18 @@ export function register(...definitions: readonly Definition[]): void {
   // Operations first: spaces may name them.
   const spaces = definitions.filter((definition) => definition.kind === "search space");
   const primitives = definitions.filter(({ kind }) => kind === "operation").map(({ name }) => name);
-  const declared = spaces.map(({ kind: _, ...space }) => spaceOf(space, { primitives, blocks: [] }));
+  const declared = spaces.map(({ kind: _, ...space }) => spaceOf(space, { primitives }));
   for (const definition of definitions) add(definition);
   for (const [i, space] of declared.entries()) {
     const block = blockOf(spaces[i]!);
     if (block) {
       addBlock(space.name, block.builder);
       addBlockCost(space.name, block.cost);
+    }
+    const stem = stemOf(spaces[i]!);
+    if (stem) {
+      addStem(space.name, stem.builder);
+      addStemFacts(space.name, stem.facts);
     }
     addSpace(space);
   }
@@ -51,8 +57,8 @@ export function register(...definitions: readonly Definition[]): void {
 function isTaken(kind: Definition["kind"], name: string): boolean {
   if (kind === "operation") return isPrimitive(name);
   if (kind === "data set") return Object.hasOwn(DATASETS, name);
-  // Its block, if it has one, goes by its name.
-  if (kind === "search space") return isSpace(name) || isBlock(name);
+  // Its block and its stem, if it has them, go by its name.
+  if (kind === "search space") return isSpace(name) || isBlock(name) || isStem(name);
   return declaredMethods().some((method) => method.name === name);
 }
 

@@ -8,6 +8,7 @@ import { findMethod } from "../methods/table.ts";
 import { checkBudget } from "../search/budget.ts";
 import { splitsFor } from "../search/splits.ts";
 import type { SearchSpace } from "../space/declare-space.ts";
+import { stemHalvings } from "../space/skeleton.ts";
 import { DARTS_SPACE, findSpace } from "../space/spaces.ts";
 import type { Intent } from "./plan.ts";
 import { checkSelect } from "./select.ts";
@@ -42,7 +43,8 @@ function checkAuxiliary({ train }: Config, { skeleton }: SearchSpace, { height, 
   const { cells, stem } = train;
   const at = Math.floor((2 * cells) / 3);
   const reductions = new Set(skeleton.reductionsAt(cells).filter((place) => place <= at)).size;
-  const seen = reducedSize([height, width], reductions + (stem === "imagenet" ? 3 : 0));
+  const name = stem === "imagenet" ? stem : skeleton.stem;
+  const seen = reducedSize([height, width], reductions + stemHalvings(name));
   if (Math.min(...seen) >= 2) return;
   const other = stem === "imagenet" ? "train.stem to cifar, or " : "";
   throw new UserError(

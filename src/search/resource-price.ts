@@ -3,6 +3,7 @@
 import { type CellShape, countEdge, reducedSize } from "../genotype/counts.ts";
 import { edgesOf } from "../genotype/genotype.ts";
 import type { Primitive } from "../space/primitives.ts";
+import { stemHalvings } from "../space/skeleton.ts";
 import { DARTS_SPACE } from "../space/spaces.ts";
 import { aten } from "../tensor/aten.ts";
 import { scope } from "../tensor/scope.ts";
@@ -138,7 +139,7 @@ function cellShapes({
   const reductions = reductionsAt(cells);
   const shapes: CellShape[] = [];
   let own = channels;
-  let sizeIn = imageSize;
+  let sizeIn: CellShape["size"] = reducedSize(imageSize, stemHalvings(skeleton.stem));
   for (let i = 0; i < cells; i++) {
     const reduction = reductions.includes(i);
     if (reduction) own *= 2;

@@ -2,7 +2,7 @@
 import { UserError } from "../errors.ts";
 import { allNodes, edgesOf } from "../genotype/genotype.ts";
 import { isPrimitive, type Primitive } from "./primitives.ts";
-import { DARTS_SKELETON, isBlock, type Skeleton } from "./skeleton.ts";
+import { DARTS_SKELETON, isBlock, isStem, type Skeleton } from "./skeleton.ts";
 
 /** The two kinds of cells; a space whose size is halved by a block has the first alone. */
 export type CellKind = "normal" | "reduce";
@@ -36,19 +36,32 @@ export interface SpaceDeclaration {
   readonly poolNorm?: boolean;
   /** What of the network is not as in DARTS. */
   readonly skeleton?: Partial<Skeleton>;
+  /** The network that its cells are published in; absent: that of DARTS on CIFAR-10, 20 cells of 36 channels. */
+  readonly evaluation?: EvaluationShape;
+}
+
+/** The size of an evaluation network. */
+export interface EvaluationShape {
+  /** Channels of the first cell. */
+  readonly channels: number;
+  /** Cells, blocks among them. */
+  readonly cells: number;
 }
 
 /** A search space whose defaults are filled in. */
-export interface SearchSpace extends Omit<SpaceDeclaration, "keeps" | "poolNorm" | "skeleton"> {
+export interface SearchSpace
+  extends Omit<SpaceDeclaration, "keeps" | "poolNorm" | "skeleton" | "evaluation"> {
   readonly keeps: "method" | "every-edge";
   readonly poolNorm: boolean;
   readonly skeleton: Skeleton;
+  readonly evaluation: EvaluationShape;
 }
 
 /** Names that a plugin is about to add beside its space. */
 export interface AddedNames {
   readonly primitives: readonly string[];
   readonly blocks: readonly string[];
+  readonly stems: readonly string[];
 }
 
 /**
@@ -57,20 +70,33 @@ export interface AddedNames {
  */
 export function declareSpace(
   { skeleton, ...declaration }: SpaceDeclaration,
-  added: AddedNames = { primitives: [], blocks: [] },
+  added: AddedNames = { primitives: [], blocks: [], stems: [] },
 ): SearchSpace {
   const space: SearchSpace = {
     keeps: "method",
     poolNorm: true,
+    evaluation: { channels: 36, cells: 20 },
     ...declaration,
-    skeleton: { ...DARTS_SKELETON, ...skeleton },
+    // The stem of ImageNet has as many channels as the first cell.
+    skeleton: {
+      ...DARTS_SKELETON,
+      ...(skeleton?.stem === "imagenet" && { stemMultiplier: 1 }),
+      ...skeleton,
+    },
   };
   const fail = (what: string): never => {
     throw new UserError(`The space ${space.name}: ${what}`);
   };
   checkFields(space, fail);
   checkPrimitives(space, (name) => isPrimitive(name) || added.primitives.includes(name), fail);
-  checkSkeleton(space, (name) => isBlock(name) || added.blocks.includes(name), fail);
+  checkSkeleton(
+    space,
+    {
+      block: (name) => isBlock(name) || added.blocks.includes(name),
+      stem: (name) => isStem(name) || added.stems.includes(name),
+    },
+    fail,
+  );
   if (space.edges && space.nodes === undefined)
     fail("edges is given, but nodes is not; expected the number of nodes too.");
   checkEdges(space, fail);
@@ -100,11 +126,15 @@ const FIELDS: Readonly<Record<string, (value: unknown) => boolean>> = {
   keeps: (value) => value === "method" || value === "every-edge",
   poolNorm: (value) => typeof value === "boolean",
   skeleton: (value) => typeof value === "object",
+  evaluation: (value) => typeof value === "object",
+  "evaluation.channels": isCount,
+  "evaluation.cells": isCount,
   "skeleton.inputs": (value) => value === 1 || value === 2,
   "skeleton.preprocess": (value) => typeof value === "boolean",
   "skeleton.output": (value) => value === "all" || value === "last",
   "skeleton.reduction": (value) => typeof value === "string",
   "skeleton.reductionsAt": (value) => typeof value === "function",
+  "skeleton.stem": (value) => typeof value === "string",
   "skeleton.stemMultiplier": isCount,
   "skeleton.head": (value) => value === "pool" || value === "norm-relu-pool",
 };
@@ -113,8 +143,12 @@ function isCount(value: unknown): boolean {
   return Number.isInteger(value) && Number(value) >= 1;
 }
 
-function checkFields({ skeleton, ...space }: SearchSpace, fail: Fail): void {
-  const inner = Object.entries(skeleton).map(([key, value]) => [`skeleton.${key}`, value] as const);
+function checkFields(space: SearchSpace, fail: Fail): void {
+  const { channels, cells, ...others } = space.evaluation ?? {};
+  const parts = { skeleton: space.skeleton, evaluation: { channels, cells, ...others } };
+  const inner = Object.entries(parts).flatMap(([part, fields]) =>
+    Object.entries(fields).map(([key, value]) => [`${part}.${key}`, value] as const),
+  );
   for (const [key, value] of [...Object.entries(space), ...inner]) {
     const isFine = Object.hasOwn(FIELDS, key) ? FIELDS[key] : undefined;
     if (!isFine) fail(`there is no field ${key}. It has: ${Object.keys(FIELDS).join(", ")}.`);
@@ -129,11 +163,14 @@ const EXPECTED: Readonly<Record<string, string>> = {
   edges: "expected a function from an edge to its candidates",
   keeps: "expected method or every-edge",
   poolNorm: "expected true or false",
+  "evaluation.channels": "expected a whole number, at least 1",
+  "evaluation.cells": "expected a whole number, at least 1",
   "skeleton.inputs": "expected 1 or 2",
   "skeleton.preprocess": "expected true or false",
   "skeleton.output": "expected all or last",
   "skeleton.reduction": "expected cell, residual, or a block with a create function",
   "skeleton.reductionsAt": "expected a function from the number of cells to the places that halve the size",
+  "skeleton.stem": "expected cifar, imagenet, or a stem with a create function",
   "skeleton.stemMultiplier": "expected a whole number, at least 1",
   "skeleton.head": "expected pool or norm-relu-pool",
 };
@@ -150,12 +187,17 @@ function checkPrimitives({ primitives }: SearchSpace, isKnown: (name: string) =>
 
 function checkSkeleton(
   { nodes, skeleton }: SearchSpace,
-  isKnown: (block: string) => boolean,
+  isKnown: Readonly<Record<"block" | "stem", (name: string) => boolean>>,
   fail: Fail,
 ): void {
-  const { inputs, preprocess, output, reduction, stemMultiplier } = skeleton;
-  if (reduction !== "cell" && !isKnown(reduction))
+  const { inputs, preprocess, output, reduction, stem, stemMultiplier } = skeleton;
+  if (reduction !== "cell" && !isKnown.block(reduction))
     fail(`skeleton.reduction is ${reduction}, ${EXPECTED["skeleton.reduction"]}.`);
+  if (!isKnown.stem(stem)) fail(`skeleton.stem is ${stem}, ${EXPECTED["skeleton.stem"]}.`);
+  if (stem === "imagenet" && stemMultiplier !== 1)
+    fail(
+      `skeleton.stemMultiplier is ${stemMultiplier}, but the stem of ImageNet has the first cell's channels: set it to 1.`,
+    );
   if (preprocess) return;
   const keepsChannels = output === "last" || nodes === 1;
   if (inputs === 1 && keepsChannels && stemMultiplier === 1 && reduction !== "cell") return;

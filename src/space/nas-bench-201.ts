@@ -21,4 +21,5 @@ export const NAS_BENCH_201: SpaceDeclaration = {
     stemMultiplier: 1,
     head: "norm-relu-pool",
   },
+  evaluation: { channels: 16, cells: 17 },
 };

@@ -1,8 +1,8 @@
 // The derived (evaluation) network: cells of one genotype, trained from scratch (DARTS, section 3.2).
 import { type ImageSize, reducedSize } from "../genotype/counts.ts";
 import { type Edge, edgesByNode, type Genotype, type Inputs } from "../genotype/genotype.ts";
-import { BatchNorm2d, Conv2d, Linear, ReLU } from "../nn/layers.ts";
-import { Identity, type Layer, Module, Sequential } from "../nn/module.ts";
+import { Linear } from "../nn/layers.ts";
+import { Identity, type Layer, Module, type Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
 import { cat, ones, type Tensor } from "../tensor/tensor.ts";
 import { AuxiliaryHead } from "./auxiliary-head.ts";
@@ -11,8 +11,9 @@ import { type DropPath, dropPath, pathScale } from "./drop-path.ts";
 import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels } from "./fused-cell.ts";
 import { operationBuilder } from "./operations.ts";
 import { BlockCell } from "./reduction-block.ts";
-import { DARTS_SKELETON, type Skeleton } from "./skeleton.ts";
+import { DARTS_SKELETON, type Skeleton, stemHalvings } from "./skeleton.ts";
 import { DARTS_SPACE, findSpace } from "./spaces.ts";
+import { createStem, stemStates } from "./stem.ts";
 import {
   type CellPass,
   type CellPlace,
@@ -32,6 +33,7 @@ export interface NetworkOptions {
   readonly imageChannels: number;
   /** Side of square images in pixels, or height and width. */
   readonly imageSize: ImageSize;
+  /** `cifar`: the one of the genotype's space. */
   readonly stem: "cifar" | "imagenet";
   readonly auxiliary: boolean;
   /** How cells are computed; absent: auto. Fused cells have no second derivatives. */
@@ -160,9 +162,9 @@ export interface NetworkOutput {
 
 /** A network of discrete cells with the names of the reference code's NetworkCIFAR and NetworkImageNet. */
 export class Network extends Module {
-  readonly stem: Sequential | undefined;
-  readonly stem0: Sequential | undefined;
-  readonly stem1: Sequential | undefined;
+  readonly stem: Layer | undefined;
+  readonly stem0: Layer | undefined;
+  readonly stem1: Layer | undefined;
   readonly cells: readonly (NetworkCell | BlockCell)[];
   readonly auxiliary_head: AuxiliaryHead | undefined;
   /** What some spaces have before the pooling. */
@@ -172,18 +174,20 @@ export class Network extends Module {
   constructor(options: NetworkOptions) {
     super();
     const { genotype, channels, cells, classes, imageChannels, imageSize } = options;
-    const imagenet = options.stem === "imagenet";
     const { skeleton } = findSpace(genotype.space ?? DARTS_SPACE.name);
-    const stemChannels = imagenet ? channels : skeleton.stemMultiplier * channels;
-    if (imagenet) [this.stem0, this.stem1] = imagenetStems(imageChannels, channels);
-    else this.stem = cifarStem(imageChannels, stemChannels);
+    const name = options.stem === "imagenet" ? "imagenet" : skeleton.stem;
+    const imagenet = name === "imagenet";
+    const stem = createStem(name, { imageChannels, channels, multiplier: skeleton.stemMultiplier });
+    this.stem = stem.stem;
+    this.stem0 = stem.stem0;
+    this.stem1 = stem.stem1;
 
     const width = { normal: genotype.normalConcat.length, reduce: genotype.reduceConcat.length };
     const places = cellPlaces({
       channels,
       cells,
       width,
-      stem: stemChannels,
+      stem: stem.channels,
       afterReduction: imagenet,
       skeleton,
     });
@@ -200,7 +204,7 @@ export class Network extends Module {
       ? new AuxiliaryHead({
           inChannels: places[auxiliaryAt].outputChannels,
           classes,
-          size: reducedSize(imageSize, (imagenet ? 3 : 0) + reductions),
+          size: reducedSize(imageSize, stemHalvings(name) + reductions),
           secondNorm: !imagenet,
         })
       : undefined;
@@ -213,7 +217,7 @@ export class Network extends Module {
   forward(images: Tensor, drop: DropPath = { probability: 0 }): NetworkOutput {
     return scope(() => {
       let auxiliary: Tensor | undefined;
-      let [s0, s1]: [Images, Images] = this.#stems(images);
+      let [s0, s1]: [Images, Images] = stemStates(this, images);
       // One conversion for the whole network; cells that the kernels do not cover convert their own.
       if (fusable(s0) && this.cells.some((cell) => cell.fused)) {
         const first = toBlocked(s0);
@@ -229,36 +233,7 @@ export class Network extends Module {
     });
   }
 
-  #stems(images: Tensor): [Tensor, Tensor] {
-    if (this.stem) {
-      const s = this.stem.forward(images);
-      return [s, s];
-    }
-    const s0 = this.stem0!.forward(images);
-    return [s0, this.stem1!.forward(s0)];
-  }
-
   #auxiliaryAt(cells: number): number {
     return Math.floor((2 * cells) / 3);
   }
-}
-
-function cifarStem(imageChannels: number, channels: number): Sequential {
-  return new Sequential(new Conv2d(imageChannels, channels, 3, { padding: 1 }), new BatchNorm2d(channels));
-}
-
-/** Three convolutions of stride 2 in all: 224 → 56 after the first stem, 28 after the second. */
-function imagenetStems(imageChannels: number, channels: number): [Sequential, Sequential] {
-  const half = Math.floor(channels / 2);
-  const reduce = (from: number, to: number) => new Conv2d(from, to, 3, { stride: 2, padding: 1 });
-  return [
-    new Sequential(
-      reduce(imageChannels, half),
-      new BatchNorm2d(half),
-      new ReLU(),
-      reduce(half, channels),
-      new BatchNorm2d(channels),
-    ),
-    new Sequential(new ReLU(), reduce(channels, channels), new BatchNorm2d(channels)),
-  ];
 }

@@ -18,7 +18,13 @@ export interface Skeleton {
   readonly reduction: "cell" | (string & Record<never, never>);
   /** The places, from 0, at which it stands among so many; blocks are counted like cells. */
   readonly reductionsAt: (cells: number) => readonly number[];
-  /** Channels of the stem, a 3×3 convolution and batch norm, in multiples of the first cell's. */
+  /**
+   * What images pass before the first cell: a 3×3 convolution and batch norm (`cifar`), the three convolutions of stride
+   * 2 that DARTS has on ImageNet, of which the first cell reads the second and the third, or a layer of this name. The
+   * derived network has it too, unless `train.stem` is imagenet.
+   */
+  readonly stem: "cifar" | "imagenet" | (string & Record<never, never>);
+  /** Channels of the stem in multiples of the first cell's; that of ImageNet has as many as the first cell. */
   readonly stemMultiplier: number;
   /** What comes before the classifier: the mean over the image, or batch norm, ReLU and that mean. */
   readonly head: "pool" | "norm-relu-pool";
@@ -31,6 +37,7 @@ export const DARTS_SKELETON: Skeleton = {
   output: "all",
   reduction: "cell",
   reductionsAt: thirds,
+  stem: "cifar",
   stemMultiplier: 3,
   head: "pool",
 };
@@ -66,4 +73,43 @@ export function addBlockCost(name: string, cost: (shape: BlockShape) => Cost): v
 function residualCost({ inChannels, outChannels, outputSize: [height, width] }: BlockShape): Cost {
   const weights = 9 * inChannels * outChannels + 9 * outChannels ** 2 + inChannels * outChannels;
   return { params: weights + 4 * outChannels, macs: weights * height * width };
+}
+
+/** A stem, as its cost is asked for: it reads images of `imageSize`. */
+export interface StemShape {
+  readonly imageChannels: number;
+  readonly outChannels: number;
+  readonly imageSize: readonly [height: number, width: number];
+}
+
+/** What is known of a stem of one's own without building it. */
+export interface StemFacts {
+  /** How often it halves height and width, rounded up. */
+  readonly halvings: number;
+  readonly cost: (shape: StemShape) => Cost;
+}
+
+const stems = new Map<string, StemFacts>();
+
+/** How often a stem halves height and width; throws for one that nobody has added. */
+export function stemHalvings(name: string): number {
+  if (name === "cifar") return 0;
+  return name === "imagenet" ? 3 : stemFacts(name).halvings;
+}
+
+/** What is known of the stem of that name, which is no stem of DARTS; throws for one that nobody has added. */
+export function stemFacts(name: string): StemFacts {
+  const facts = stems.get(name);
+  if (!facts) throw new RangeError(`there is no stem ${name}; load the plugin that adds it`);
+  return facts;
+}
+
+/** Whether there is a stem of that name. */
+export function isStem(name: string): boolean {
+  return name === "cifar" || name === "imagenet" || stems.has(name);
+}
+
+/** Adds what is known of a plugin's stem; its name must be free. */
+export function addStemFacts(name: string, facts: StemFacts): void {
+  stems.set(name, facts);
 }

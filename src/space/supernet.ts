@@ -1,7 +1,7 @@
 // The supernet (DARTS, sections 2.1 and 2.2): cells whose edges mix all candidate operations.
 // The alphas are not in here: a search method makes the mixture's weights from them before each pass.
 import { allNodes, edgeOffset, edgesOf, type Inputs } from "../genotype/genotype.ts";
-import { BatchNorm2d, Conv2d, Linear, ReLU } from "../nn/layers.ts";
+import { BatchNorm2d, Linear, ReLU } from "../nn/layers.ts";
 import { type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
@@ -18,6 +18,7 @@ import type { Primitive } from "./primitives.ts";
 import { BlockCell } from "./reduction-block.ts";
 import { DARTS_SKELETON, type Skeleton } from "./skeleton.ts";
 import { SkipDropoutOp } from "./skip-dropout.ts";
+import { createStem, stemStates } from "./stem.ts";
 
 /** How the cells of one type mix their edges' candidates. */
 export interface CellMixture {
@@ -237,7 +238,9 @@ export class SupernetCell extends Module {
 
 /** A network of mixed cells, from images [N, imageChannels, H, W] to logits [N, classes]. */
 export class Supernet extends Module {
-  readonly stem: Sequential;
+  readonly stem: Layer | undefined;
+  readonly stem0: Layer | undefined;
+  readonly stem1: Layer | undefined;
   readonly cells: readonly (SupernetCell | FixedCell)[];
   /** What some spaces have before the pooling. */
   readonly lastact: Sequential | undefined;
@@ -249,14 +252,21 @@ export class Supernet extends Module {
     this.options = options;
     const { channels, stemMultiplier, imageChannels, classes, nodes, fixedReduction } = options;
     const { kernels = "auto", recompute = false, skeleton = DARTS_SKELETON } = options;
-    const stemChannels = stemMultiplier * channels;
-    this.stem = new Sequential(
-      new Conv2d(imageChannels, stemChannels, 3, { padding: 1 }),
-      new BatchNorm2d(stemChannels),
-    );
+    const stem = createStem(skeleton.stem, { imageChannels, channels, multiplier: stemMultiplier });
+    this.stem = stem.stem;
+    this.stem0 = stem.stem0;
+    this.stem1 = stem.stem1;
     const states = outputOf(skeleton, nodes).length;
     const width = { normal: states, reduce: fixedReduction?.states ?? states };
-    const places = cellPlaces({ channels, cells: options.cells, width, stem: stemChannels, skeleton });
+    const afterReduction = skeleton.stem === "imagenet";
+    const places = cellPlaces({
+      channels,
+      cells: options.cells,
+      width,
+      stem: stem.channels,
+      afterReduction,
+      skeleton,
+    });
     this.cells = places.map((place) => {
       if (!place.reduction) return new SupernetCell(options, place);
       if (skeleton.reduction !== "cell") return new BlockCell(skeleton.reduction, place);
@@ -269,17 +279,21 @@ export class Supernet extends Module {
 
   forward(images: Tensor, mixture: Mixture): Tensor {
     return scope(() => {
-      const stem = this.stem.forward(images);
+      const [s0, s1] = stemStates(this, images);
       // One conversion for the whole network; cells that the kernels do not cover convert their own.
       const libtorch = mixture.composite || (this.training && (mixture.dropPath ?? 0) > 0);
-      const blocked = !libtorch && fusable(stem) && this.cells.some((cell) => cell.fused);
-      const body = this.#body(blocked ? toBlocked(stem) : stem, mixture);
+      const blocked = !libtorch && fusable(s0) && this.cells.some((cell) => cell.fused);
+      const first = blocked ? toBlocked(s0) : s0;
+      const body = this.#body([first, s1 === s0 ? first : blocked ? toBlocked(s1) : s1], mixture);
       return this.classifier.forward(averageOf(this.lastact ? this.lastact.forward(toImages(body)) : body));
     });
   }
 
-  #body(stem: Images, { normal, reduce, dropPath = 0, composite = false }: Mixture): Images {
-    let [s0, s1] = [stem, stem];
+  #body(
+    states: readonly [Images, Images],
+    { normal, reduce, dropPath = 0, composite = false }: Mixture,
+  ): Images {
+    let [s0, s1] = states;
     for (const cell of this.cells) {
       const output =
         cell instanceof SupernetCell

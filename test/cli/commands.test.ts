@@ -21,12 +21,23 @@ function json(args: readonly string[], options?: Parameters<typeof darts>[1]): R
 
 test("show counts the published cell as its paper does, on CIFAR-10 and on ImageNet", () => {
   const cifar = json(["show", "DARTS_V2"]);
-  assert.deepEqual(Object.keys(cifar), ["normal", "reduce", "params", "paramsWithAux", "macs"]);
+  assert.deepEqual(Object.keys(cifar), ["network", "normal", "reduce", "params", "paramsWithAux", "macs"]);
   assert.equal(cifar["params"], 3_349_342);
   assert.equal(cifar["paramsWithAux"], 3_825_768);
   assert.deepEqual((cifar["normal"] as unknown[])[7], ["dil_conv_3x3", 2]);
   assert.equal(json(["show", "DARTS_V2", "--imagenet"])["params"], 4_718_752);
   assert.equal(existsSync(join(folder, "DARTS_V2-normal.svg")), false, "nothing is drawn for a machine");
+});
+
+test("show counts a cell of NAS-Bench-201 in that benchmark's network: its table's smallest and largest sizes", () => {
+  const all = (op: string) => `|${op}~0|+|${op}~0|${op}~1|+|${op}~0|${op}~1|${op}~2|`;
+  const [smallest, largest] = ["none", "nor_conv_3x3"].map(all) as [string, string];
+  const { params, network } = json(["show", largest]);
+  assert.deepEqual([params, network], [1_531_546, { channels: 16, cells: 17, classes: 10 }]);
+  assert.equal(json(["show", smallest])["params"], 73_306);
+  assert.equal(json(["show", largest, "--classes", "100"])["params"], 1_537_396);
+  assert.match(darts(["show", largest]).stdout, /network +17 cells of 16 channels, 10 classes/);
+  assert.equal((json(["show", largest, "--cells", "5"])["network"] as { cells: number }).cells, 5);
 });
 
 test("show takes the shape of the network from its options", () => {

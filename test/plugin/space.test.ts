@@ -5,19 +5,21 @@ import { countNetwork, countSupernet } from "../../src/genotype/counts.ts";
 import { type CellEdges, edgesByNode } from "../../src/genotype/genotype.ts";
 import { checkGenotype } from "../../src/genotype/parse.ts";
 import { randomGenotype } from "../../src/genotype/random.ts";
-import { Conv2d } from "../../src/nn/layers.ts";
-import type { Module } from "../../src/nn/module.ts";
+import { BatchNorm2d, Conv2d } from "../../src/nn/layers.ts";
+import { type Module, Sequential } from "../../src/nn/module.ts";
 import { defineOperation, defineSpace, type SpaceDefinition } from "../../src/plugin/define.ts";
 import { loadPlugins } from "../../src/plugin/load.ts";
 import { register } from "../../src/plugin/register.ts";
 import { createGenerator } from "../../src/random/generator.ts";
 import { largestGenotype } from "../../src/run/plan.ts";
-import { checkConfig } from "../../src/run/preflight.ts";
+import { checkConfig, checkData } from "../../src/run/preflight.ts";
+import { createResourcePrice } from "../../src/search/resource-price.ts";
 import { Search } from "../../src/search/search.ts";
 import { operationBuilder } from "../../src/space/operations.ts";
 import { isPrimitive } from "../../src/space/primitives.ts";
 import { declaredSpaces, findSpace, isSpace, spaceCandidates } from "../../src/space/spaces.ts";
 import { scope } from "../../src/tensor/scope.ts";
+import { full } from "../../src/tensor/tensor.ts";
 import { createNetwork } from "../../src/train/training.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { counted, leakFree } from "../support/leak-free.ts";
@@ -135,10 +137,100 @@ for (const space of ["ladder", "sparse"]) {
   });
 }
 
+/** Cells of DARTS behind a stem of one's own, which halves twice, and behind the two of ImageNet. */
+const STEMMED = { paper: "this test", primitives: ["none", "skip_connect", "sep_conv_3x3"] } as const;
+register(
+  defineSpace({
+    ...STEMMED,
+    name: "patches",
+    skeleton: {
+      stemMultiplier: 2,
+      stem: {
+        halvings: 2,
+        create: (inChannels, outChannels) =>
+          new Sequential(new Conv2d(inChannels, outChannels, 4, { stride: 4 }), new BatchNorm2d(outChannels)),
+      },
+    },
+  }),
+  defineSpace({ ...STEMMED, name: "imagenet-stem", skeleton: { stem: "imagenet" } }),
+);
+
+for (const [space, halvings] of [
+  ["patches", 2],
+  ["imagenet-stem", 3],
+] as const) {
+  const stemmed = (more: Readonly<Record<string, unknown>> = {}) =>
+    toyConfig({
+      "space.name": space,
+      "space.stemMultiplier": findSpace(space).skeleton.stemMultiplier,
+      "search.channels": 4,
+      "train.channels": 4,
+      ...more,
+    });
+  const weightsOf = (net: Module) => net.parameters().reduce((sum, { numel }) => sum + numel, 0);
+  const images = toyDataset({ size: 64 });
+
+  test(
+    `${space}: supernet and network have the space's stem, of the counted size; fused as composite`,
+    counted(() => {
+      const losses = ["auto", "composite"].map((kernels) => {
+        using search = new Search(stemmed({ kernels }), images);
+        const { primitives, nodes, stemMultiplier } = stemmed().space;
+        const shape = { channels: 4, cells: 3, nodes, primitives, stemMultiplier, classes: 3, imageSize: 64 };
+        assert.equal(weightsOf(search.supernet), countSupernet({ ...shape, space }).params);
+        return [search.runStep().trainLoss, search.runStep().trainLoss];
+      });
+      assertClose(losses[0]!, losses[1]!, 1e-4, "losses");
+      const cell = largestGenotype(stemmed());
+      const size = 64 / 2 ** halvings;
+      const body = (stem: "cifar" | "imagenet") => {
+        using net = createNetwork(cell, stemmed({ "train.stem": stem }), images);
+        const shape = { channels: 4, cells: 3, classes: 3, imageSize: 64, stem };
+        const { paramsWithAux, cells } = countNetwork(cell, shape);
+        assert.equal(weightsOf(net), paramsWithAux);
+        return { params: paramsWithAux, first: cells[0]!.size };
+      };
+      assert.deepEqual(body("cifar").first, [size, size]);
+      assert.deepEqual(body("imagenet").first, [8, 8]);
+      // Cells of DARTS, but not its network: they carry the name of their space.
+      assert.equal(cell.space, space);
+    }),
+  );
+
+  test(`${space}: the auxiliary head is refused where the stem leaves it too little to see`, () => {
+    const intent = { searches: true, trains: "found" } as const;
+    const seen = 2 ** (5 - halvings - 2); // of 32, after the stem and two reductions
+    const check = () => checkData(stemmed({ "train.auxiliary": true }), toyDataset({ size: 32 }), intent);
+    if (seen >= 2) assert.doesNotThrow(check);
+    else assert.match(mistake(check), /too small for the auxiliary head: it sees 1×1/);
+  });
+}
+
+test(
+  "the price of resources is that of the sizes behind the stem: a quarter of the side costs a sixteenth of the multiply-adds",
+  leakFree(() => {
+    const price = (space: string) => {
+      const of = createResourcePrice(
+        {
+          ...toyConfig().search,
+          space: findSpace(space),
+          nodes: 2,
+          primitives: STEMMED.primitives,
+          device: "cpu",
+          imageSize: [32, 32],
+        },
+        { kind: "macs", scale: "linear", reduceWeight: 0 },
+      );
+      return of(full([5, 3], 1)).item();
+    };
+    assert.equal(price("patches"), price("darts") / 16);
+  }),
+);
+
 test("the spaces of this library stand the checks of a user's, whose defaults are DARTS'", () => {
   assert.deepEqual(
     declaredSpaces().map(({ name }) => name),
-    ["darts", "s1", "s2", "s3", "s4", "nas-bench-201", "ladder", "sparse"],
+    ["darts", "s1", "s2", "s3", "s4", "nas-bench-201", "ladder", "sparse", "patches", "imagenet-stem"],
   );
   const { primitives, skeleton } = findSpace("darts");
   register(defineSpace({ name: "copy", paper: "this test", primitives: [...primitives] }));
@@ -181,6 +273,20 @@ test("what is wrong with a definition is said where it is registered, and nothin
     /defineSpace, skeleton\.reduction: create is undefined, expected a function/,
   );
   refuse({ skeleton: { stems: 2 } }, /there is no field skeleton\.stems/);
+  refuse({ skeleton: { stem: "vit" } }, /skeleton\.stem is vit, expected cifar, imagenet, or a stem with a/);
+  refuse({ skeleton: { stem: {} } }, /defineSpace, skeleton\.stem: create is undefined, expected a function/);
+  const create = operationBuilder("skip_connect");
+  refuse(
+    { skeleton: { stem: { create, halvings: 0.5 } } },
+    /skeleton\.stem: halvings is 0\.5, expected a whole/,
+  );
+  refuse(
+    { skeleton: { stem: "imagenet", stemMultiplier: 2 } },
+    /stemMultiplier is 2, but the stem of ImageNet has the first cell's channels/,
+  );
+  refuse({ evaluation: { channels: 0, cells: 3 } }, /evaluation\.channels is 0, expected a whole number/);
+  refuse({ evaluation: { channels: 4, cells: 3, cell: 3 } }, /there is no field evaluation\.cell\./);
+  refuse({ evaluation: { channels: 4 } }, /evaluation\.cells is undefined, expected a whole number/);
   for (const change of [{ inputs: 2 }, { output: "all" }, { reduction: "cell" }, { stemMultiplier: 3 }])
     refuse(
       { skeleton: { ...skeleton, ...change } },
@@ -204,7 +310,11 @@ test(
       defineSpace({
         ...findSpace("ladder"),
         name: "flat",
-        skeleton: { ...findSpace("ladder").skeleton, reduction: { create: (a, b) => new Conv2d(a, b, 1) } },
+        skeleton: {
+          ...findSpace("ladder").skeleton,
+          stem: "cifar",
+          reduction: { create: (a, b) => new Conv2d(a, b, 1) },
+        },
       }),
     );
     const flat = toyConfig({ "space.name": "flat", "space.nodes": 3, "search.cells": 4 });

@@ -61,7 +61,7 @@ test(
     const mixture = mixtureOf(full([14, 8], 0), full([14, 8], 0));
     const shapes: string[] = [];
     noGrad(() => {
-      let [s0, s1] = [net.stem.forward(randn([2, 3, 32, 32])), undefined as Tensor | undefined];
+      let [s0, s1] = [net.stem!.forward(randn([2, 3, 32, 32])), undefined as Tensor | undefined];
       s1 = s0;
       for (const cell of net.cells as readonly SupernetCell[]) {
         [s0, s1] = [s1!, cell.forward(s0, s1!, cell.reduction ? mixture.reduce : mixture.normal)];

@@ -26,12 +26,14 @@ export const show: Command = {
   options: [
     {
       usage: "--channels <integer>",
-      description: "channels of the first cell (default: 36; 48 with --imagenet)",
+      description:
+        "channels of the first cell (default: as its space is published: 36 in DARTS', 48 with --imagenet; 16 in nas-bench-201)",
       parse: wholeNumber("--channels", 1),
     },
     {
       usage: "--cells <integer>",
-      description: "cells of the network (default: 20; 14 with --imagenet)",
+      description:
+        "cells of the network (default: as its space is published: 20 in DARTS', 14 with --imagenet; 17 in nas-bench-201)",
       parse: wholeNumber("--cells", 1),
     },
     {
@@ -94,13 +96,14 @@ async function drawAlphas(source: string, { out, json }: ShowOptions): Promise<O
 }
 
 async function count(genotype: Genotype, options: ShowOptions) {
-  const { countNetwork } = await import("../../genotype/counts.ts");
+  const [{ countNetwork }, { DARTS_SPACE, findSpace }] = await Promise.all([
+    import("../../genotype/counts.ts"),
+    import("../../space/spaces.ts"),
+  ]);
   const { imagenet = false } = options;
-  const {
-    channels = imagenet ? 48 : 36,
-    cells = imagenet ? 14 : 20,
-    classes = imagenet ? 1000 : 10,
-  } = options;
+  const space = findSpace(genotype.space ?? DARTS_SPACE.name);
+  const published = imagenet && space === DARTS_SPACE ? { channels: 48, cells: 14 } : space.evaluation;
+  const { channels = published.channels, cells = published.cells, classes = imagenet ? 1000 : 10 } = options;
   const { params, paramsWithAux, macs } = countNetwork(genotype, {
     channels,
     cells,
@@ -111,6 +114,7 @@ async function count(genotype: Genotype, options: ShowOptions) {
   });
   return {
     ...(genotype.space && { space: genotype.space }),
+    network: { channels, cells, classes },
     normal: genotype.normal,
     reduce: genotype.reduce,
     params,
@@ -136,7 +140,9 @@ async function draw(source: string, genotype: Genotype, options: ShowOptions): P
     sections.push(`${name} (drawn in ${file})\n${drawCellText(edges, concat, { inputs })}`);
   }
   const number = (value: number) => value.toLocaleString("en-US");
+  const { cells, channels, classes } = json.network;
   const counts = [
+    `network         ${cells} cells of ${channels} channels, ${classes} classes`,
     `parameters      ${number(json.params)} (${number(json.paramsWithAux)} with the auxiliary head)`,
     `multiply-adds   ${number(json.macs)} per image`,
   ];
