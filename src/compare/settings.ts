@@ -1,8 +1,10 @@
 // Which settings make two runs the same experiment but for chance, and which make two trainings comparable.
 import { valueAt } from "../config/format.ts";
 import { configKeys, optionKeys } from "../config/keys.ts";
+import { edgeOffset, type Keeping, keptBy } from "../genotype/genotype.ts";
 import { derivedCells } from "../methods/table.ts";
 import { FREE_SETTINGS } from "../run/fixed-settings.ts";
+import { findSpace, openCandidates } from "../space/spaces.ts";
 import type { ComparedRun } from "./run-row.ts";
 
 /** Settings by dotted key. */
@@ -44,17 +46,37 @@ export function trainingOf({ config, data }: Pick<ComparedRun, "config" | "data"
   return { ...Object.fromEntries(paths.map((path) => [path, valueAt(config, path)])), images: data };
 }
 
-/** What random cells are drawn from and how. The order of the operations has no part in it; `none` is drawn or not as the named space has it. */
+/**
+ * What random cells are drawn from and how. The order of the operations has no part in it; `none` is drawn or not as the
+ * named space has it. Whether an edge may keep several operations tells only where a node then keeps more: methods with
+ * and without it that keep as many for every node draw the same cells.
+ */
 export function drawnFrom({ config }: Pick<ComparedRun, "config">): Settings {
   const { name, nodes, primitives } = config.space;
-  const { kept, fixed = null } = derivedCells(config);
+  const { fixed = null, ...keeping } = derivedCells(config);
+  const { multiplyAdds, parameters } = config.budget;
   return {
     "space.name": name,
     "space.nodes": nodes,
     "space.primitives": primitives.filter((primitive) => primitive !== "none").toSorted(),
-    "edges kept for a node": kept,
+    "edges kept for each node": edgesKept(config, keeping),
     "fixed reduction cell": fixed,
+    budget: [multiplyAdds, parameters],
   };
+}
+
+/** How many edges each node keeps, in both kinds of cells. */
+function edgesKept({ space }: Pick<ComparedRun["config"], "space">, keeping: Keeping): number[][] {
+  const { primitives, nodes } = space;
+  const { inputs } = findSpace(space.name).skeleton;
+  const { normal, reduce } = openCandidates(space);
+  return [normal, reduce].map((rows) => {
+    const open = rows.map((row) => row.filter((k) => primitives[k] !== "none"));
+    const numbers = rows.length === 0 ? [] : Array.from({ length: nodes }, (_, node) => node);
+    return numbers.map((node) =>
+      keptBy(keeping, open.slice(edgeOffset(node, inputs), edgeOffset(node + 1, inputs))),
+    );
+  });
 }
 
 /** The keys in which groups differ, but for the method itself, with their values in the order of the groups. */

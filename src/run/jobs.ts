@@ -30,13 +30,14 @@ import { type Intent, makePlan, timePlan } from "./plan.ts";
 import { requireMemory } from "./plan-advice.ts";
 import { planJson, planText } from "./plan-text.ts";
 import { checkConfig, checkData } from "./preflight.ts";
+import { drawRandomCell } from "./random-cell.ts";
 import { cellText, type RunReport, reportText } from "./report.ts";
 import { finishedReport, resumedConfig } from "./resume.ts";
 import { openRun, readGenotype, runConfigFile, saveGenotype, saveReport } from "./run-folder.ts";
 import { type RunCommand, readRecord } from "./run-record.ts";
 import { runSearch } from "./search-job.ts";
 import { inNewRun, inOldRun, loadData, prepareRuntime, type Session } from "./session.ts";
-import { evaluateUntilTold, randomCell, reportOf, runTraining, trainRandom } from "./train-job.ts";
+import { evaluateUntilTold, reportOf, runTraining, trainRandom } from "./train-job.ts";
 
 /** The main job: search, derive, train the found cell and random ones at equal budget, report. */
 export function runCommand(config: Config, options: NewRunOptions): Promise<JobResult> {
@@ -94,7 +95,7 @@ async function perform(session: Session): Promise<JobResult> {
   const { config, record, run } = session;
   if (record.command === "train") {
     const { genotype } = record;
-    await saveGenotype(run, genotype ?? randomCell(session, 1));
+    await saveGenotype(run, genotype ?? drawRandomCell(session, 1).genotype);
     const only = genotype
       ? await runTraining(session, { cell: "found", genotype })
       : await trainRandom(session, 1);
@@ -147,11 +148,14 @@ export async function planCommand(
   config: Config,
   { work, probeSteps, reporter }: PlanOptions,
 ): Promise<JobResult> {
-  const intent = await intentOf(config, work);
-  checkConfig(config, intent);
+  const asked = await intentOf(work);
+  checkConfig(config, asked);
   prepareRuntime(config);
   const { dataset } = await loadData(config, reporter);
-  checkData(config, dataset, intent);
+  checkData(config, dataset, asked);
+  // Which cell a budget lets be drawn depends on the images.
+  const trains = work === "random" && drawRandomCell({ config, dataset }, 1).genotype;
+  const intent = trains ? { ...asked, trains } : asked;
   const subject = { config, data: dataset, intent };
   const plan = makePlan(subject);
   requireMemory(plan, subject);
@@ -160,13 +164,10 @@ export async function planCommand(
 }
 
 /** `run`, `search`, or a cell as `darts train` takes it. */
-async function intentOf(config: Config, work: string): Promise<Intent> {
+async function intentOf(work: string): Promise<Intent> {
   if (work === "run") return { searches: true, trains: "found" };
   if (work === "search") return { searches: true };
-  return {
-    searches: false,
-    trains: work === "random" ? randomCell({ config }, 1) : await readGenotypeSource(work),
-  };
+  return { searches: false, trains: work === "random" ? "found" : await readGenotypeSource(work) };
 }
 
 /** A network takes images of any size, and would be measured on those of another one without a word. */

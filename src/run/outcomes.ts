@@ -30,4 +30,8 @@ export interface TrainOutcome {
   readonly best: Evaluation;
   readonly bestEpoch: number;
   readonly seconds: number;
+  /** Its figures beside the limits of the budget, where there are any. */
+  readonly budget?: readonly BudgetCheck[];
+  /** Of a random cell: how many were drawn until one kept the budget, where there is one. */
+  readonly draws?: number;
 }

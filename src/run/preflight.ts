@@ -11,11 +11,13 @@ import type { SearchSpace } from "../space/declare-space.ts";
 import { stemHalvings } from "../space/skeleton.ts";
 import { DARTS_SPACE, findSpace } from "../space/spaces.ts";
 import type { Intent } from "./plan.ts";
+import { drawRandomCell } from "./random-cell.ts";
 import { checkSelect } from "./select.ts";
 
-/** Throws a {@link UserError} for what a search method cannot do with the configuration: known without the data. */
-export function checkConfig(config: Config, { searches }: Pick<Intent, "searches">): void {
-  if (!searches) return;
+/** Throws a {@link UserError} for what the kernels or a search method cannot do with the configuration: known without the data. */
+export function checkConfig(config: Config, intent: Intent): void {
+  for (const name of spacesOf(config, intent)) checkKernels(config, findSpace(name));
+  if (!intent.searches) return;
   checkSelect(config);
   const { name, check, options, refusesSpace } = findMethod(config.search.method);
   const values = options.parse(config.search.options);
@@ -26,14 +28,35 @@ export function checkConfig(config: Config, { searches }: Pick<Intent, "searches
   check?.(config, values);
 }
 
-/** Throws a {@link UserError} when there are too few images for the splits, too small ones for the network, or too small a budget. */
+/** The spaces of the networks that are computed. */
+function spacesOf({ space }: Config, { searches, trains }: Intent): ReadonlySet<string> {
+  const trained = trains === "found" ? space.name : trains && (trains.space ?? DARTS_SPACE.name);
+  return new Set([...(searches ? [space.name] : []), ...(trained ? [trained] : [])]);
+}
+
+/** Throws where nothing but fused cells will do, and those of the space are not. */
+function checkKernels({ kernels, recompute }: Config, { name, skeleton }: SearchSpace): void {
+  if ((kernels !== "fused" && !recompute) || skeleton.inputs === 2) return;
+  const [asked, advice] =
+    kernels === "fused"
+      ? ["kernels is fused", "kernels to auto or composite"]
+      : ["recompute is true", "recompute to false"];
+  throw new UserError(
+    `${asked}, but space.name is ${name}: its cells read one cell, and the fused kernels take cells that read two. Set ${advice}.`,
+  );
+}
+
+/** Throws a {@link UserError} when there are too few images for the splits, too small ones for the network, or too small a budget, also for the random cells. */
 export function checkData(
   config: Config,
   dataset: Pick<ImageDataset, "classes" | "train">,
   { searches, trains }: Intent,
 ): void {
   if (searches) splitsFor(config, dataset);
-  if (searches) checkBudget(config, dataset);
+  // A random cell that is trained alone is held to the budget as well.
+  const drawn = searches ? (trains ? config.train.randomCells : 0) : Number(trains === "found");
+  if (searches || drawn > 0) checkBudget(config, dataset);
+  for (let i = 1; i <= drawn; i++) drawRandomCell({ config, dataset }, i);
   if (!trains || !config.train.auxiliary) return;
   const name = trains === "found" ? config.space.name : (trains.space ?? DARTS_SPACE.name);
   checkAuxiliary(config, findSpace(name), dataset.train);

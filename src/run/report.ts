@@ -46,6 +46,11 @@ export function reportText({ run, search, trained, data, testImages, health }: R
     );
   }
   if (trained.length > 0) sections.push(table(trained), `Accuracies on ${testImages} test images.`);
+  const drawn = trained.filter(({ draws }) => draws !== undefined);
+  if (drawn.length > 0) {
+    const each = drawn.map(({ cell, draws }) => `${cell} ${draws}`).join(", ");
+    sections.push(`Random cells keep the budget too; cells drawn until one did: ${each}.`);
+  }
   if (trained.length > 1) sections.push(comparison(trained));
   if (health.length > 0) sections.push(`Look at this:\n${health.map(healthLine).join("\n")}`);
   const warning = imbalanceWarning(data);

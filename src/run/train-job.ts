@@ -3,14 +3,11 @@ import { join } from "node:path";
 import { imagesAtOnce } from "../data/batch-tensors.ts";
 import type { View } from "../data/splits.ts";
 import type { Genotype } from "../genotype/genotype.ts";
-import { randomGenotype } from "../genotype/random.ts";
-import { derivedCells } from "../methods/table.ts";
 import { meansOf } from "../nn/totals.ts";
 import { part } from "../optim/snapshot.ts";
-import { createGenerator } from "../random/generator.ts";
+import { checkDerived } from "../search/budget.ts";
 import { costOf } from "../search/costs.ts";
 import type { Network } from "../space/network.ts";
-import { findSpace, spaceCandidates } from "../space/spaces.ts";
 import { scope } from "../tensor/scope.ts";
 import { type Evaluation, type EvaluationOptions, evaluation } from "../train/evaluate.ts";
 import { Training } from "../train/training.ts";
@@ -19,6 +16,7 @@ import { percent } from "./figures.ts";
 import { Interruption, isTold } from "./interruption.ts";
 import { type EpochEnd, type LoopOutcome, runLoop, type Work } from "./loop.ts";
 import type { TrainOutcome } from "./outcomes.ts";
+import { drawRandomCell } from "./random-cell.ts";
 import { saveGenotype } from "./run-folder.ts";
 import type { Session } from "./session.ts";
 
@@ -26,13 +24,15 @@ import type { Session } from "./session.ts";
 export interface TrainTask {
   readonly cell: string;
   readonly genotype: Genotype;
+  /** Of a random cell: how many were drawn until one kept the budget, where there is one. */
+  readonly draws?: number;
   /** What is logged before its first step. */
   begin?(): void;
 }
 
 /** Trains a genotype from scratch and measures it. */
 export async function runTraining(session: Session, task: TrainTask): Promise<TrainOutcome> {
-  const { cell, genotype } = task;
+  const { cell, genotype, draws } = task;
   for (const event of session.past)
     if (event.type === "train-end" && event.outcome.cell === cell) return event.outcome;
   const { config, dataset, run, events } = session;
@@ -41,7 +41,18 @@ export async function runTraining(session: Session, task: TrainTask): Promise<Tr
   saveWeights(join(run.path, `${cell}.safetensors`), training.network.stateDict());
   const measured = await measure(session, training, cell, loop);
   const { bestEpoch, seconds } = loop;
-  const outcome = { cell, genotype, ...costOf(genotype, session), ...measured, bestEpoch, seconds };
+  const costs = costOf(genotype, session);
+  const budget = checkDerived(config, costs);
+  const outcome = {
+    cell,
+    genotype,
+    ...costs,
+    ...measured,
+    bestEpoch,
+    seconds,
+    ...(budget.length > 0 && { budget }),
+    ...(draws !== undefined && { draws }),
+  };
   events.append({ type: "train-end", outcome });
   return outcome;
 }
@@ -49,21 +60,11 @@ export async function runTraining(session: Session, task: TrainTask): Promise<Tr
 /** Trains the `index`-th random cell of a run, from 1: drawn by the seed, apart from everything else. */
 export async function trainRandom(session: Session, index: number): Promise<TrainOutcome> {
   const cell = `random-${index}`;
-  const genotype = randomCell(session, index);
+  const { genotype, draws } = drawRandomCell(session, index);
   await saveGenotype(session.run, genotype, `${cell}-`);
   const begin = () =>
     session.events.append({ type: "derive", cell, epoch: null, genotype, ...costOf(genotype, session) });
-  return runTraining(session, { cell, genotype, begin });
-}
-
-/** The cell that {@link trainRandom} trains: of as many edges as the search method keeps. */
-export function randomCell({ config }: Pick<Session, "config">, index: number): Genotype {
-  const { name, nodes, primitives } = config.space;
-  const { kept, shared, fixed } = derivedCells(config);
-  const candidates = spaceCandidates(config.space);
-  const space = findSpace(name);
-  const generator = createGenerator(config.seed, `random-cell-${index}`);
-  return { ...randomGenotype(generator, { nodes, primitives, kept, shared, candidates, space }), ...fixed };
+  return runTraining(session, { cell, genotype, begin, ...(draws !== undefined && { draws }) });
 }
 
 function trainWork({ config }: Session, training: Training, { cell, begin }: TrainTask): Work {

@@ -84,6 +84,45 @@ test("a seed's random cells are the same in every run, and count once", async ()
   );
 });
 
+test("random cells are pooled where they were drawn alike: of as many edges for each node, within the same budget", async () => {
+  const snas = { preset: "snas-quick", settings: { "search.options.keep": "every-edge" } };
+  const { random: pools, groups } = await compared(
+    // Several operations may share an edge with gdas, but no node keeps more than with darts.
+    { seed: 1, random: [0.5] },
+    { seed: 2, preset: "gdas-quick", random: [0.6] },
+    { seed: 3, preset: "i-darts-quick", settings: { "search.options.pairs": 3 }, random: [0.7] },
+    { seed: 4, ...snas, random: [0.8] },
+    { seed: 5, settings: { "budget.parameters": 60_000 }, random: [0.9] },
+  );
+  assert.deepEqual(
+    pools.map(({ top1, seeds }) => [seeds, top1.mean]),
+    [
+      [[1, 2], 0.55],
+      [[3], 0.7],
+      [[4], 0.8],
+      [[5], 0.9],
+    ],
+  );
+  assert.deepEqual(
+    groups.map(({ random: of }) => of),
+    ["random cells 1", "random cells 1", "random cells 2", "random cells 3", "random cells 4"],
+  );
+});
+
+test("in a space whose first nodes read one state, several operations on an edge make other random cells", async () => {
+  const { loadPlugins } = await import("../../src/plugin/load.ts");
+  await loadPlugins(["examples/own-space.ts"]);
+  const space = { "space.name": "ladder", "space.nodes": 3, "space.stemMultiplier": 2 };
+  const { random: pools } = await compared(
+    { seed: 1, settings: space, random: [0.5] },
+    { seed: 2, preset: "gdas-quick", settings: space, random: [0.6] },
+  );
+  assert.deepEqual(
+    pools.map(({ seeds }) => seeds),
+    [[1], [2]],
+  );
+});
+
 test("runs of other settings are told apart with the keys; what changes no outcome is not a setting", async () => {
   const { groups, differences, notes } = await compared(
     { seed: 1, settings: { threads: 1 }, peakMB },

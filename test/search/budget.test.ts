@@ -5,6 +5,7 @@ import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { isDeepStrictEqual } from "node:util";
 import { resolveConfig } from "../../src/config/load.ts";
 import type { Config } from "../../src/config/schema.ts";
 import { edgeOffset, edgesByNode, type Genotype } from "../../src/genotype/genotype.ts";
@@ -14,8 +15,10 @@ import { loadPlugins } from "../../src/plugin/load.ts";
 import { createGenerator } from "../../src/random/generator.ts";
 import { readEvents } from "../../src/run/events.ts";
 import { searchCommand } from "../../src/run/jobs.ts";
+import { checkData } from "../../src/run/preflight.ts";
+import { drawRandomCell } from "../../src/run/random-cell.ts";
 import { probabilities } from "../../src/search/alphas.ts";
-import { checkBudget, costTable, expectation, leastCost } from "../../src/search/budget.ts";
+import { checkBudget, checkDerived, costTable, expectation, leastCost } from "../../src/search/budget.ts";
 import { costOf } from "../../src/search/costs.ts";
 import type { Strengths } from "../../src/search/method.ts";
 import { edgeWeights } from "../../src/search/pc-darts.ts";
@@ -334,4 +337,72 @@ test("a run whose network is over its budget says so: in its events, its health,
 
   const within = await search("within", { "budget.parameters": 10 ** 6 });
   assert.match(within.text, /budget: [\d,]+ parameters of at most 1,000,000: within the budget/);
+});
+
+const within = (config: Config) => (genotype: Genotype) =>
+  checkDerived(config, costOf(genotype, { config, dataset })).every(({ derived, limit }) => derived <= limit);
+
+test("random cells keep the budget, and are otherwise those that would be drawn", () => {
+  for (const form of FORMS) {
+    const free = toyConfig({ "train.cells": 5, ...form });
+    const cells = Array.from({ length: 40 }, (_, i) => drawRandomCell({ config: free, dataset }, i + 1));
+    assert.ok(cells.every(({ draws }) => draws === undefined));
+    for (const kind of KINDS) {
+      const figures = cells.map(({ genotype }) => figureOf(genotype, free, kind)).sort((a, b) => a - b);
+      const config = { ...free, budget: { ...free.budget, [kind]: figures[15]! } };
+      const held = cells.map((_, i) => drawRandomCell({ config, dataset }, i + 1));
+      assert.ok(held.every(({ genotype }) => within(config)(genotype)));
+      // One that keeps it is taken as it is; others are drawn again.
+      for (const [i, { genotype, draws }] of held.entries()) {
+        const keeps = within(config)(cells[i]!.genotype);
+        assert.equal(draws === 1, keeps);
+        assert.equal(isDeepStrictEqual(genotype, cells[i]!.genotype), keeps);
+      }
+    }
+  }
+});
+
+test("random cells under a budget are uniform among those that keep it", () => {
+  // Two nodes and two operations: 2² · 3 · 2² cells of each kind, of which a limit leaves a part.
+  const free = toyConfig({ "space.primitives": ["skip_connect", "max_pool_3x3", "none"], "train.cells": 3 });
+  const count = new Map<string, number>();
+  const figures = Array.from({ length: 60 }, (_, i) =>
+    figureOf(drawRandomCell({ config: free, dataset }, i + 1).genotype, free, "parameters"),
+  ).sort((a, b) => a - b);
+  const config = { ...free, budget: { ...free.budget, parameters: figures[5]! } };
+  const draws = 4000;
+  for (let i = 1; i <= draws; i++) {
+    const { reduce } = drawRandomCell({ config, dataset }, i).genotype;
+    const key = JSON.stringify(reduce);
+    count.set(key, (count.get(key) ?? 0) + 1);
+  }
+  // Skips and pools of stride 1 cost nothing, so that the reduction cells alone decide: all that keep it come as often.
+  const mean = draws / count.size;
+  assert.ok(count.size > 1 && count.size < 48, `${count.size} of 48 reduction cells`);
+  for (const [cell, times] of count)
+    assert.ok(Math.abs(times - mean) < 5 * Math.sqrt(mean), `${cell}: ${times} of ${mean}`);
+});
+
+test("a budget that hardly a random cell keeps is refused before any work, with the nearest", () => {
+  const free = toyConfig({ "train.cells": 5, "space.nodes": 4 });
+  const parameters = leastCost(free, dataset, "parameters");
+  const config = { ...free, budget: { ...free.budget, parameters } };
+  const cell = { searches: false, trains: "found" } as const;
+  const message =
+    /^None of 10,000 random cells keeps the budget; the nearest has [\d,]+ parameters of at most [\d,]+: \d+\.\d % too many\. .* set train\.randomCells to 0\.$/;
+  const { randomCells } = config.train;
+  assert.equal(randomCells, 1);
+  for (const intent of [{ searches: true, trains: "found" }, cell] as const)
+    assert.match(
+      mistake(() => checkData(config, dataset, intent)),
+      message,
+    );
+  assert.doesNotThrow(() => checkData(config, dataset, { searches: true }));
+  const alone = { ...config, train: { ...config.train, randomCells: 0 } };
+  assert.doesNotThrow(() => checkData(alone, dataset, { searches: true, trains: "found" }));
+  const less = { ...config, budget: { ...config.budget, parameters: parameters - 1 } };
+  assert.match(
+    mistake(() => checkData(less, dataset, cell)),
+    /but the cheapest cells make a network of/,
+  );
 });

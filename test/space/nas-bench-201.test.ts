@@ -231,12 +231,28 @@ test("methods that keep other cells say why they do not search it, before any wo
 });
 
 test(
-  "fused kernels and recomputation, which do not cover it, are refused by name",
+  "fused kernels and recomputation, which do not cover it, are refused by name before any work, and by its cells",
   leakFree(() => {
+    const genotype = parseGenotype(settings.arch);
     for (const [key, value, message] of [
       ["kernels", "fused", /kernels is fused, but .* cells of two inputs/],
       ["recompute", true, /recompute is true, but/],
     ] as const) {
+      const early = new RegExp(
+        `^${key} is ${value}, but space.name is nas-bench-201: its cells read one cell, .* Set ${key} to `,
+      );
+      for (const intent of [{ searches: true }, { searches: false, trains: "found" }] as const)
+        assert.match(
+          mistake(() => checkConfig(config({ [key]: value }), intent)),
+          early,
+        );
+      // The space of a given cell counts, not that of the settings.
+      const darts = toyConfig({ [key]: value });
+      assert.match(
+        mistake(() => checkConfig(darts, { searches: false, trains: genotype })),
+        early,
+      );
+      assert.doesNotThrow(() => checkConfig(darts, { searches: true, trains: "found" }));
       using search = new Search(config({ [key]: value }), toyDataset());
       assert.match(
         mistake(() => search.runStep()),

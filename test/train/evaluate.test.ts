@@ -4,7 +4,7 @@ import { test } from "node:test";
 import type { View } from "../../src/data/splits.ts";
 import { randomGenotype } from "../../src/genotype/random.ts";
 import { createGenerator } from "../../src/random/generator.ts";
-import { randomCell } from "../../src/run/train-job.ts";
+import { drawRandomCell } from "../../src/run/random-cell.ts";
 import type { Network } from "../../src/space/network.ts";
 import { noGrad } from "../../src/tensor/autograd.ts";
 import { seed } from "../../src/tensor/runtime.ts";
@@ -86,7 +86,7 @@ for (const training of [true, false]) {
 
 test("a random cell depends on the seed and on its number, and on nothing else", () => {
   const cell = (number: number, settings = {}) =>
-    JSON.stringify(randomCell({ config: toyConfig(settings) }, number));
+    JSON.stringify(drawRandomCell({ config: toyConfig(settings), dataset }, number));
   assert.equal(cell(1), cell(1, { "train.epochs": 9, "search.order": "second" }));
   assert.notEqual(cell(1), cell(2));
   assert.notEqual(cell(1), cell(1, { seed: 3 }));
