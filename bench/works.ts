@@ -221,6 +221,7 @@ function createSearch(size: Size, order: "first" | "second"): { method: SearchMe
     ...shape,
     epochs: 50,
     batchSize: 64,
+    weightDecay: 3e-4,
     order,
     archFromEpoch: 0,
     device: DEVICE,

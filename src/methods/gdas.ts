@@ -77,6 +77,7 @@ export const gdas = {
       notes: [
         "The code's supernet of this space has no batch norm after pooling and one more before the classifier; here " +
           "it is DARTS' supernet, of as many cells.",
+        "The code clips the gradient's norm over weights and alphas together; here over the weights alone.",
         "The code's evaluation warms its learning rate up in 5 further epochs; here in the first 5 of the 300.",
         "The published figure of 2.5M parameters belongs to the variant with a fixed reduction cell: " +
           "search.options.fixedReduction. In its search the code's convolutions have biases, which the batch norms " +

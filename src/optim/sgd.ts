@@ -14,7 +14,8 @@ export interface SgdOptions {
 /** g ← g + wd·w; buf ← µ·buf + g (the first time buf = g); w ← w − lr·buf, or w − lr·(g + µ·buf) with Nesterov. */
 export class SGD extends Optimizer {
   readonly momentum: number;
-  readonly weightDecay: number;
+  /** May be set before a step. */
+  weightDecay: number;
   readonly nesterov: boolean;
 
   constructor(

@@ -94,7 +94,7 @@ class Loop {
   readonly #work: Work;
   readonly #files: CheckpointFiles;
   readonly #pace: Pace;
-  /** What an epoch counts in the progress bar, also when later ones have fewer steps. */
+  /** Steps of the whole in the progress bar, also when later epochs have fewer steps, or there come to be more. */
   readonly #barSteps: number;
   /** Milliseconds of the steps of the present epoch. */
   #stepsMs = 0;
@@ -113,12 +113,8 @@ class Loop {
     const { epochs } = work;
     const { epoch, step, stepsPerEpoch } = work.learner;
     this.#pace = createPace(session.reporter, work.title, { stepsPerEpoch, epochs });
-    this.#barSteps = stepsPerEpoch;
-    this.progress = session.reporter.progress(
-      work.title,
-      epochs * stepsPerEpoch,
-      epoch * stepsPerEpoch + step,
-    );
+    this.#barSteps = epochs * stepsPerEpoch;
+    this.progress = session.reporter.progress(work.title, this.#barSteps, epoch * stepsPerEpoch + step);
   }
 
   #resumeOrBegin(): void {
@@ -182,7 +178,7 @@ class Loop {
     this.#stepsMs += ms;
     this.#session.events.append({ ...record, ms });
     const epochs = learner.epoch + learner.step / learner.stepsPerEpoch;
-    this.progress.update(Math.round(epochs * this.#barSteps), {
+    this.progress.update(Math.round((epochs / work.epochs) * this.#barSteps), {
       epoch: `${learner.epoch + 1}/${work.epochs}`,
       ...meansOf(learner.totals),
     });

@@ -54,7 +54,6 @@ function overBudget(check: BudgetCheck, epoch: number): HealthEvent {
 }
 
 function searchWork({ config, past }: Session, search: Search): Work {
-  const { epochs } = config.search;
   // Cells that are drawn, not learned, cannot collapse.
   const learned = search.method.alphas.size > 0;
   const guard = new CollapseGuard(learned ? config.guard : { ...config.guard, action: "off" });
@@ -62,7 +61,9 @@ function searchWork({ config, past }: Session, search: Search): Work {
   return {
     name: "search",
     title: "search",
-    epochs,
+    get epochs() {
+      return search.epochs;
+    },
     learner: search,
     runStep() {
       const { epoch, step } = search;
@@ -86,7 +87,7 @@ function searchWork({ config, past }: Session, search: Search): Work {
 
 function* endEpoch(
   search: Search,
-  { search: { epochs }, guard: settings }: Config,
+  { guard: settings }: Config,
   guard: CollapseGuard,
 ): Generator<void, EpochEnd> {
   const validation = yield* search.validation();
@@ -126,18 +127,18 @@ function* endEpoch(
     genotype,
     deadAlphas: search.deadAlphas,
   } as const;
-  const own = search.ended;
-  const fired = guard.observe(event);
-  if (fired[0] && settings.action === "stop" && !own) search.end(fired[0]);
+  const own = search.ended ?? search.wentBack;
   // A method's own rule speaks for the guard's of the same name.
-  const told = own ? [own, ...fired.filter(({ rule }) => rule !== own.rule)] : fired;
+  const fired = guard.observe(event).filter(({ rule }) => rule !== own?.rule);
+  if (fired[0] && settings.action === "stop" && !search.ended) search.end(fired[0]);
+  const told = own ? [own, ...fired] : fired;
   const figures = validation
     ? `validation accuracy ${percent(validation.accuracy)}`
     : "one-level: no validation";
   return {
     event,
     line:
-      `epoch ${epoch + 1}/${epochs} · loss ${trainLoss.toFixed(3)} · ${figures} · ` +
+      `epoch ${epoch + 1}/${search.epochs} · loss ${trainLoss.toFixed(3)} · ${figures} · ` +
       `skips in the normal cell ${countSkips(genotype.normal)}`,
     health: told.map((end) => guard.event(end, epoch)),
   };

@@ -33,6 +33,7 @@ export function buildMethod(config: Config, images: Images, random: Generator): 
     channels: search.channels,
     cells: search.cells,
     batchSize: search.batchSize,
+    weightDecay: search.weightDecay,
     imageSize: [train.height, train.width],
     random,
   });

@@ -114,7 +114,7 @@ export interface EpochMeasures {
   readonly eigenvalue?: number | undefined;
 }
 
-/** Why a search ends before its length, and the epoch whose cell is the better one. */
+/** Why a search ends before its length, or goes back, and the epoch whose cell is the better one. */
 export interface EarlyEnd {
   /** Name of the rule. */
   readonly rule: string;
@@ -122,6 +122,8 @@ export interface EarlyEnd {
   readonly reason: string;
   /** Epoch to go back to, counted from 0. */
   readonly back: number;
+  /** Whether the search goes on from the end of that epoch, which must be one of {@link SearchMethod.kept}; absent: it ends. */
+  readonly goesOn?: boolean;
 }
 
 /** A search method at work in one run. */
@@ -161,10 +163,16 @@ export interface SearchMethod {
   beginStage?(): void;
   /** Each puts a new method where its supernet may take the most memory: what plans rehearse. Absent: as it is. */
   readonly rehearsals?: readonly (() => void)[];
+  /** Weight of the L2 penalty on the weights at the moment, where the method changes it; absent: `search.weightDecay`. */
+  weightDecay?(): number;
+  /** Finished epochs to whose end it may still go back: the search keeps what they ended with. Absent: none. */
+  kept?(): readonly number[];
+  /** The most of them at a time: what plans rehearse. */
+  readonly mostKept?: number;
   beginEpoch?(epoch: number): void;
   /** Whether it wants the largest eigenvalue of the validation loss's Hessian in the alphas after this epoch. */
   wantsEigenvalue?(epoch: number): boolean;
-  /** After an epoch and what was measured after it; what it returns ends the search early. */
+  /** After an epoch and what was measured after it; what it returns ends the search early, or sets it back. */
   endEpoch?(epoch: number, measured: EpochMeasures): EarlyEnd | undefined;
   /** What else a checkpoint must hold, as plain JSON. The state of `random` is saved for it. */
   state?(): unknown;
@@ -189,6 +197,8 @@ export interface MethodContext {
   readonly cells: number;
   /** Images in a mini-batch. */
   readonly batchSize: number;
+  /** Weight of the L2 penalty on the weights. */
+  readonly weightDecay: number;
   /** Height and width of the images. */
   readonly imageSize: readonly [height: number, width: number];
   /** A stream of random numbers of the method's own; the search saves and restores it. */

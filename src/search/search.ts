@@ -17,7 +17,7 @@ import { releaseKernelMemory } from "../space/fused-cell.ts";
 import type { Supernet } from "../space/supernet.ts";
 import { noGrad } from "../tensor/autograd.ts";
 import { generatorState, seed, setGeneratorState } from "../tensor/runtime.ts";
-import { scope } from "../tensor/scope.ts";
+import { keep, scope } from "../tensor/scope.ts";
 import type { Parameter, Tensor } from "../tensor/tensor.ts";
 import { AlphaActivity } from "./alpha-activity.ts";
 import { batchLoss, type LossContext } from "./batch-loss.ts";
@@ -56,6 +56,19 @@ interface SearchState {
   readonly archSteps: number[];
   readonly random: GeneratorState;
   readonly method: unknown;
+  /** Of the epochs that the search may go back to; absent where there are none. */
+  readonly kept?: readonly (KeptSteps & { readonly epoch: number })[];
+}
+
+/** Steps that each parameter has taken. */
+interface KeptSteps {
+  readonly weightSteps: readonly number[];
+  readonly archSteps: readonly number[];
+}
+
+/** What an epoch ended with that the search may go back to. */
+interface KeptEpoch extends KeptSteps {
+  readonly tensors: ReadonlyMap<string, Tensor>;
 }
 
 /** A search of one configuration on one data set. Owns its tensors: call `dispose` at the end. */
@@ -71,6 +84,8 @@ export class Search {
   totals: Totals = emptyTotals();
   /** Why it ended before its length; undefined where it did not. */
   ended: EarlyEnd | undefined;
+  /** Why it went back after the last finished epoch; undefined where it did not. */
+  wentBack: EarlyEnd | undefined;
   /** Alphas whose gradient was exactly zero in every step of the last finished epoch. */
   deadAlphas: readonly string[] = [];
   readonly #config: Config;
@@ -89,6 +104,9 @@ export class Search {
   #weightOptimizer!: SGD;
   #archOptimizer!: Adam;
   readonly #alphaActivity: AlphaActivity;
+  /** By the number of the epoch. */
+  readonly #kept = new Map<number, KeptEpoch>();
+  readonly #rehearses: boolean;
 
   /** `rehearsal` is the number of one of the method's {@link SearchMethod.rehearsals}, at the configured batch size. */
   constructor(
@@ -103,6 +121,7 @@ export class Search {
     seed(config.seed);
     this.#random = createGenerator(config.seed, "search/method");
     this.method = buildMethod(config, dataset, this.#random);
+    this.#rehearses = rehearsal !== undefined;
     if (rehearsal !== undefined) {
       this.method.rehearsals?.[rehearsal]?.();
       this.#batchSize = config.search.batchSize;
@@ -124,9 +143,15 @@ export class Search {
     return this.#batches.weights.batchesPerEpoch;
   }
 
+  /** Its length: that of the configuration, and as many epochs again as it went back. */
+  get epochs(): number {
+    const { first, epochs } = this.#wanted().schedule;
+    return Math.max(this.#config.search.epochs, first + epochs);
+  }
+
   /** Whether it is over, by its length or by the method's rule. */
   get finished(): boolean {
-    return this.ended !== undefined || this.epoch >= this.#config.search.epochs;
+    return this.ended !== undefined || this.epoch >= this.epochs;
   }
 
   /** The weights' learning rate in the present epoch. */
@@ -143,8 +168,9 @@ export class Search {
       this.totals = emptyTotals();
       this.method.beginEpoch?.(this.epoch);
     }
-    this.#weightOptimizer.learningRate = this.learningRate;
     const { device, search } = this.#config;
+    this.#weightOptimizer.learningRate = this.learningRate;
+    this.#weightOptimizer.weightDecay = this.method.weightDecay?.() ?? search.weightDecay;
     const result = scope(() => {
       const trainBatch = toTensors(this.#batches.weights.next(), device);
       const step = this.method.step({
@@ -170,6 +196,8 @@ export class Search {
     if (bad !== undefined)
       throw this.#diverged(`the loss or its gradient is ${bad}`, this.step, result.spoiled);
     this.step++;
+    // As many states as a search holds that may go back.
+    if (this.#rehearses) for (let i = this.#kept.size; i < (this.method.mostKept ?? 0); i++) this.#keep(i);
     return result;
   }
 
@@ -249,7 +277,12 @@ export class Search {
     const bad = firstNotFinite(this.#learned());
     if (bad !== undefined) throw this.#diverged("what the epoch learned is not finite", null);
     this.deadAlphas = this.#alphaActivity.takeDead(this.#config.space.primitives, this.#shape.candidates);
-    this.ended = this.method.endEpoch?.(this.epoch, { validAccuracy: validation?.accuracy, eigenvalue });
+    const end = this.method.endEpoch?.(this.epoch, { validAccuracy: validation?.accuracy, eigenvalue });
+    this.wentBack = end?.goesOn ? end : undefined;
+    this.ended = end?.goesOn ? undefined : end;
+    const { wentBack } = this;
+    if (wentBack) scope(() => this.#take(this.#keptEpoch(wentBack.back)));
+    this.#keepWanted();
     this.epoch++;
     this.step = 0;
     return this.finished;
@@ -262,11 +295,8 @@ export class Search {
 
   /** Everything that the next step depends on. The tensors are the live ones: write them before going on. */
   snapshot(): Snapshot {
-    const tensors = new Map<string, Tensor>();
-    addTensors(tensors, "weights/", this.supernet.stateDict());
-    addTensors(tensors, "alphas/", this.method.alphas);
-    addTensors(tensors, "weight-optimizer/", this.#weightOptimizer.tensors());
-    addTensors(tensors, "arch-optimizer/", this.#archOptimizer.tensors());
+    const tensors = this.#learnedTensors();
+    for (const [epoch, kept] of this.#kept) addTensors(tensors, `kept/${epoch}/`, kept.tensors);
     addTensors(tensors, "alpha-activity/", this.#alphaActivity.tensors());
     addGenerator(tensors, this.#config.device);
     const state: SearchState = {
@@ -281,6 +311,13 @@ export class Search {
       archSteps: this.#archOptimizer.steps(),
       random: this.#random.state(),
       method: this.method.state?.() ?? null,
+      ...(this.#kept.size > 0 && {
+        kept: [...this.#kept].map(([epoch, { weightSteps, archSteps }]) => ({
+          epoch,
+          weightSteps,
+          archSteps,
+        })),
+      }),
     };
     return { tensors, state };
   }
@@ -290,13 +327,10 @@ export class Search {
     const saved = state as SearchState;
     // The method may already want the next epoch's shape: that comes with its first step.
     if (!sameShape(saved.shape, this.#shape)) this.#rebuild(saved.shape);
-    this.supernet.loadStateDict(part(tensors, "weights/"));
-    const alphas = part(tensors, "alphas/");
-    noGrad(() => {
-      for (const [name, alpha] of this.method.alphas) alpha.copy_(alphas.get(name)!);
-    });
-    this.#weightOptimizer.restore(part(tensors, "weight-optimizer/"), saved.weightSteps);
-    this.#archOptimizer.restore(part(tensors, "arch-optimizer/"), saved.archSteps);
+    this.#take({ ...saved, tensors });
+    this.#dropKept();
+    for (const { epoch, ...steps } of saved.kept ?? [])
+      this.#kept.set(epoch, { ...steps, tensors: copied(part(tensors, `kept/${epoch}/`)) });
     this.#alphaActivity.restore(part(tensors, "alpha-activity/"));
     this.#batches.weights.restore(saved.weightBatches);
     this.#batches.architecture.restore(saved.archBatches);
@@ -311,6 +345,7 @@ export class Search {
 
   dispose(): void {
     this.#disposeStage();
+    this.#dropKept();
     for (const alpha of this.method.alphas.values()) alpha.dispose();
     this.#alphaActivity.dispose();
     releaseKernelMemory();
@@ -329,6 +364,57 @@ export class Search {
     const { supernet, method, epoch } = this;
     const { device, search } = this.#config;
     return { supernet, method, device, random: this.#random, microBatch: search.microBatch, epoch };
+  }
+
+  /** What the steps move: the live tensors of the weights, the alphas and both optimizers. */
+  #learnedTensors(): Map<string, Tensor> {
+    const tensors = new Map<string, Tensor>();
+    addTensors(tensors, "weights/", this.supernet.stateDict());
+    addTensors(tensors, "alphas/", this.method.alphas);
+    addTensors(tensors, "weight-optimizer/", this.#weightOptimizer.tensors());
+    addTensors(tensors, "arch-optimizer/", this.#archOptimizer.tensors());
+    return tensors;
+  }
+
+  /** Sets them to what they were. */
+  #take({ tensors, weightSteps, archSteps }: KeptEpoch): void {
+    this.supernet.loadStateDict(part(tensors, "weights/"));
+    const alphas = part(tensors, "alphas/");
+    noGrad(() => {
+      for (const [name, alpha] of this.method.alphas) alpha.copy_(alphas.get(name)!);
+    });
+    this.#weightOptimizer.restore(part(tensors, "weight-optimizer/"), weightSteps);
+    this.#archOptimizer.restore(part(tensors, "arch-optimizer/"), archSteps);
+  }
+
+  /** Keeps the epoch that ends, where the method may go back to it, and drops those that it no longer may. */
+  #keepWanted(): void {
+    const wanted = this.method.kept?.() ?? [];
+    for (const epoch of this.#kept.keys()) if (!wanted.includes(epoch)) this.#dropKept(epoch);
+    if (wanted.includes(this.epoch)) this.#keep(this.epoch);
+  }
+
+  #keptEpoch(epoch: number): KeptEpoch {
+    const kept = this.#kept.get(epoch);
+    if (!kept) throw new Error(`the method goes back to epoch ${epoch}, which is none of those that it kept`);
+    return kept;
+  }
+
+  #keep(epoch: number): void {
+    this.#kept.set(epoch, {
+      tensors: copied(this.#learnedTensors()),
+      weightSteps: this.#weightOptimizer.steps(),
+      archSteps: this.#archOptimizer.steps(),
+    });
+  }
+
+  /** Drops one epoch, or all. */
+  #dropKept(epoch?: number): void {
+    for (const [number, { tensors }] of this.#kept) {
+      if (epoch !== undefined && number !== epoch) continue;
+      for (const tensor of tensors.values()) tensor.dispose();
+      this.#kept.delete(number);
+    }
   }
 
   /** Takes on the shape that the epoch to come needs. A stage has random numbers of its own: those of its number. */
@@ -392,4 +478,11 @@ export class Search {
       { phase: "search", epoch, step, first },
     );
   }
+}
+
+/** Copies that outlive the scope. */
+function copied(tensors: ReadonlyMap<string, Tensor>): Map<string, Tensor> {
+  return noGrad(() =>
+    scope(() => new Map([...tensors].map(([name, tensor]) => [name, keep(tensor.clone())]))),
+  );
 }

@@ -20,7 +20,7 @@ import { createResourcePrice } from "./resource-price.ts";
 /** The method of the SNAS paper. */
 export function createSnas(context: MethodContext, options: OptionsOf<typeof snas>): SearchMethod {
   const { epochs, candidates, random } = context;
-  const { temperature, temperatureMin, resourceWeight, keep } = options;
+  const { temperature, temperatureMin, resourceWeight, dropPath, keep } = options;
   const alphas = createAlphas(context, { mean: 1, deviation: 0.01 });
   const temperatureAt = (epoch: number) => linear(temperature, temperatureMin, epochs, epoch);
   const price = createResourcePrice(context, {
@@ -38,7 +38,7 @@ export function createSnas(context: MethodContext, options: OptionsOf<typeof sna
       const logits = logitsOn(alphas, candidates);
       const normal = sample(logits.normal);
       const reduce = logits.reduce && sample(logits.reduce);
-      const mixture = mixtureOf({ operations: normal }, reduce && { operations: reduce });
+      const mixture = { ...mixtureOf({ operations: normal }, reduce && { operations: reduce }), dropPath };
       const movesAlphas = purpose === "architecture" || purpose === "both";
       if (resourceWeight === 0 || !movesAlphas) return mixture;
       return { ...mixture, penalty: price(normal, reduce).mul(resourceWeight) };

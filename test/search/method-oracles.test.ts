@@ -20,6 +20,7 @@ import { counted, leakFree } from "../support/leak-free.ts";
 import { fingerprint, toyConfig, toyDataset } from "../support/toy-problem.ts";
 
 const CONTEXT: MethodContext = {
+  weightDecay: 0,
   nodes: 4,
   primitives: DARTS_PRIMITIVES,
   epochs: 50,

@@ -112,6 +112,7 @@ function begin(
   const { nodes, primitives, cells, size, epochs } = settings;
   const method = createMethod(methodName, options, {
     ...{ nodes, primitives, cells, epochs, channels, order, random },
+    weightDecay: 3e-4,
     imageSize: [size, size] as const,
     archFromEpoch: 0,
     batchSize: 4,

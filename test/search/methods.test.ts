@@ -44,6 +44,7 @@ const FORMS: readonly (readonly [method: string, options: Readonly<Record<string
   ["snas", { keep: "every-edge" }],
   ["sdarts-rs", { softmax: "node" }],
   ["sdarts-adv", { softmax: "node" }],
+  ["r-darts", { adapt: true }],
 ];
 /** Methods that learn nothing of cells: what the contract says of alphas is not said of them. */
 const WITHOUT_ALPHAS = ["random"];
