@@ -117,6 +117,45 @@ for (const [text, message] of MISTAKES) {
   });
 }
 
+test("every option under every method that does not have it is refused with those that have it", () => {
+  const owners = new Map<string, string[]>();
+  for (const { path, method } of optionKeys()) owners.set(path, [...(owners.get(path) ?? []), method]);
+  let refused = 0;
+  for (const [path, having] of owners) {
+    const name = path.slice("search.options.".length);
+    for (const { name: method, options } of declaredMethods()) {
+      const flags = { "search.method": method, [path]: findMethod(having[0]!).options.parse({})[name] };
+      if (having.includes(method)) {
+        assert.doesNotThrow(() => resolveConfig({ flags }), `${method}, ${path}`);
+        continue;
+      }
+      const own = Object.keys(options.shape);
+      const has = own.length > 0 ? `It has: ${own.join(", ")}.` : "It has none.";
+      const message = mistake(() => resolveConfig({ flags }));
+      assert.ok(message.includes(`: ${method} has no option ${name}. ${has}`), message);
+      assert.ok(message.endsWith(` It belongs to ${having.join(", ")}.`), message);
+      refused++;
+    }
+  }
+  assert.ok(refused > 200, `${refused} pairs`);
+});
+
+test("drop-path in the search is refused where only fused kernels will do", () => {
+  for (const method of ["snas", "r-darts"])
+    for (const [key, value] of [
+      ["kernels", "fused"],
+      ["recompute", true],
+    ] as const) {
+      const flags = { "search.method": method, "search.options.dropPath": 0.3, [key]: value };
+      const config = resolveConfig({ flags });
+      const { check, options } = findMethod(method);
+      assert.match(
+        mistake(() => check!(config, options.parse(config.search.options))),
+        new RegExp(`dropPath is 0\\.3, but ${key} is ${value}: libtorch's operators compute the cells`),
+      );
+    }
+});
+
 test("a preset's options under another method are told by the preset's name", () => {
   assert.equal(
     mistake(() => resolveConfig({ preset: "pc-darts", flags: { "search.method": "darts" } })),

@@ -6,7 +6,7 @@ import { DARTS_PRIMITIVES } from "../../src/space/primitives.ts";
 import { SupernetCell, type SupernetOptions } from "../../src/space/supernet.ts";
 import { aten } from "../../src/tensor/aten.ts";
 import { grad } from "../../src/tensor/autograd.ts";
-import { ones, Parameter, randn, tensor } from "../../src/tensor/tensor.ts";
+import { ones, Parameter, randn, type Tensor, tensor } from "../../src/tensor/tensor.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { leakFree } from "../support/leak-free.ts";
 
@@ -46,17 +46,20 @@ test(
 );
 
 test(
-  "level edge weights divide the first node by its number of edges",
+  "level edge weights of a node divide it by its number of edges: two to five",
   leakFree(() => {
     const { cell, s0, s1 } = cellAndInputs();
     const operations = randn([14, 8], float64).softmax(1);
-    const level = [2, 3, 4, 5].flatMap((edges) => Array<number>(edges).fill(1 / edges));
-    const firstNode = (edges?: number[]) => {
-      const weights = edges && tensor(edges, [14], float64);
-      const output = cell.forward(s0, s1, weights ? { operations, edges: weights } : { operations });
-      return aten.slice.Tensor(output, 1, 0, 4);
-    };
-    assertClose(firstNode(level), firstNode().div(2), 1e-12, "first node");
+    const nodeOf = (output: Tensor, node: number) => aten.slice.Tensor(output, 1, 4 * node, 4 * node + 4);
+    const plain = cell.forward(s0, s1, { operations });
+    for (const [node, count] of [2, 3, 4, 5].entries()) {
+      // The nodes before it as they were: it reads them.
+      const weights = [2, 3, 4, 5].flatMap((edges, i) =>
+        Array<number>(edges).fill(i === node ? 1 / edges : 1),
+      );
+      const level = cell.forward(s0, s1, { operations, edges: tensor(weights, [14], float64) });
+      assertClose(nodeOf(level, node), nodeOf(plain, node).div(count), 1e-12, `node ${node}`);
+    }
     cell.dispose();
   }),
 );

@@ -199,3 +199,34 @@ test(
     });
   }),
 );
+
+test(
+  "R-DARTS judges by its own measurements, whatever the guard measures in between",
+  counted(() => {
+    using search = new Search(toyConfig({ "search.method": "r-darts", "search.epochs": 50 }), toyDataset());
+    while (!search.finished) {
+      const { epoch } = search;
+      const wanted = search.method.wantsEigenvalue!(epoch);
+      assert.equal(wanted, epoch % 2 === 0);
+      search.endEpoch(undefined, wanted ? 0.1 : 1.2 ** epoch);
+    }
+    assert.deepEqual([search.epoch, search.ended], [50, undefined]);
+  }),
+);
+
+test(
+  "SNAS drops the outputs of edges in training with one probability throughout, and none in a validation",
+  counted(() => {
+    const settings = { "search.method": "snas", "search.options.dropPath": 0.5, "search.order": "first" };
+    using search = new Search(toyConfig(settings), toyDataset());
+    assert.deepEqual(
+      [0, 2].map((epoch) => scope(() => search.method.mixture("weights", epoch).dropPath)),
+      [0.5, 0.5],
+    );
+    assert.deepEqual(search.validate(), search.validate());
+    const random = toyConfig({ ...settings, "search.options.dropPath": 0 });
+    using plain = new Search(random, toyDataset());
+    // The same seed: the same weights, alphas and samples.
+    assert.notEqual(search.runStep().trainLoss, plain.runStep().trainLoss);
+  }),
+);

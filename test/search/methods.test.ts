@@ -42,6 +42,7 @@ const FORMS: readonly (readonly [method: string, options: Readonly<Record<string
   ["pc-darts", { softmax: "node", edgeNormalization: false }],
   ["gdas", { fixedReduction: true }],
   ["snas", { keep: "every-edge" }],
+  ["snas", { dropPath: 0.3 }],
   ["sdarts-rs", { softmax: "node" }],
   ["sdarts-adv", { softmax: "node" }],
   ["r-darts", { adapt: true }],
