@@ -1,8 +1,10 @@
 // Files that are whole or absent: written beside their place, flushed, then renamed into it.
 import {
   closeSync,
+  copyFileSync,
   existsSync,
   fsyncSync,
+  linkSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -20,17 +22,25 @@ export type Content = string | Uint8Array | Iterable<Uint8Array>;
 
 let written = 0;
 
+/** Where else a file that is written goes, and what becomes of the one that was there. */
+export interface KeptBeside {
+  /** The old content is kept at this path: a crash may then leave nothing at the file's own, but never at both. */
+  readonly previous?: string | undefined;
+  /** The new content is put at this path as well, and first: as a second name of one file where there are links. */
+  readonly also?: string | undefined;
+}
+
 /**
- * Writes a file so that a reader, or a crash at any moment, finds either the old content or the new one. With
- * `previous`, the old content is kept there: a crash may then leave nothing at `path`, but never nothing at both.
- * Throws a {@link UserError} naming the path when the disk is full or the place may not be written.
+ * Writes a file so that a reader, or a crash at any moment, finds either the old content or the new one. All paths
+ * are of one folder. Throws a {@link UserError} naming the path when the disk is full or the place may not be written.
  */
-export function writeAtomic(path: string, content: Content, previous?: string): void {
+export function writeAtomic(path: string, content: Content, { previous, also }: KeptBeside = {}): void {
   // In the same folder, because a rename is atomic only within one file system.
   const temporary = `${path}.${process.pid}-${written++}.tmp`;
   withPath("write", path, () => {
     try {
       writeFlushed(temporary, content);
+      if (also !== undefined) putAlso(temporary, also);
       if (previous !== undefined && existsSync(path)) renameSync(path, previous);
       renameSync(temporary, path);
     } catch (error) {
@@ -39,6 +49,40 @@ export function writeAtomic(path: string, content: Content, previous?: string): 
     }
     flushFolder(dirname(path));
   });
+}
+
+/** A link takes no time and no space; what it names is never written again, only replaced. */
+function putAlso(file: string, path: string): void {
+  const temporary = `${path}.${process.pid}-${written++}.tmp`;
+  try {
+    linkOrCopy(file, temporary);
+    renameSync(temporary, path);
+  } catch (error) {
+    rmSync(temporary, { force: true });
+    throw error;
+  }
+}
+
+function linkOrCopy(from: string, to: string): void {
+  try {
+    linkSync(from, to);
+  } catch (error) {
+    if (!WITHOUT_LINKS.has((error as NodeJS.ErrnoException).code)) throw error;
+    copyFileSync(from, to);
+    flush(to);
+  }
+}
+
+/** What file systems without links say (exFAT, some network ones), and those where a file has all it may have. */
+const WITHOUT_LINKS = new Set<string | undefined>(["EPERM", "ENOTSUP", "ENOSYS", "EMLINK"]);
+
+function flush(path: string): void {
+  const file = openSync(path, "r+");
+  try {
+    fsyncSync(file);
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** Removes what killed processes left half written in `folder`: only for who alone writes there. */
@@ -127,13 +171,16 @@ const REASONS: Readonly<Record<string, string>> = {
   EIO: "the disk reported an error. Check it, or choose another place.",
   ENOTSUP: "this file system takes no new folders. Choose another place.",
   ELOOP: "its links lead back to themselves. Name the file itself.",
-  ERR_FS_FILE_TOO_LARGE: "it is larger than 2 GiB, more than is read at once.",
-  ERR_INVALID_ARG_VALUE: "it is no path.",
-  ENOENT: "there is no such file or folder.",
-  ENOTDIR: "a part of the path is a file, not a folder.",
-  DEVICE: "it is a device, not a file.",
-  EISDIR: "it is a folder, not a file.",
-  EEXIST: "a file of that name is in the way.",
+  ERR_FS_FILE_TOO_LARGE: "it is larger than 2 GiB, more than is read at once. Name a smaller one.",
+  ERR_INVALID_ARG_VALUE: "it is no path. Name a file.",
+  ENOENT: "there is no such file or folder. Look for a slip in its name, or make it first.",
+  ENOTDIR: "a part of the path is a file, not a folder. Choose another path.",
+  DEVICE: "it is a device, not a file. Name a file.",
+  EISDIR: "it is a folder, not a file. Name a file.",
+  EEXIST: "a file of that name is in the way. Move it away, or choose another name.",
+  EMFILE: "too many files are open. Raise the limit (ulimit -n), or end other programs.",
+  ENFILE: "too many files are open on this machine. End other programs.",
+  ESTALE: "the network's file system has lost it. Mount that again, or choose another place.",
   ENAMETOOLONG: "the name is too long. Choose a shorter one.",
 };
 

@@ -11,7 +11,7 @@ const SOURCE = fileURLToPath(new URL("../../src", import.meta.url));
 /** From the lowest: a file may import from its own folder, from lower ranks, and the bases from each other. */
 const RANKS: readonly (readonly string[])[] = [
   [
-    ...["errors.ts", "files.ts", "processes.ts", "random", "config", "methods", "genotype"],
+    ...["errors.ts", "files.ts", "lock.ts", "processes.ts", "random", "config", "methods", "genotype"],
     ...["primitives", "candidates", "skeleton", "declare-space", "nas-bench-201", "spaces"].map(
       (name) => `space/${name}.ts`,
     ),

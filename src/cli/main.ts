@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { Command as Parser } from "commander";
 import { nearest } from "../config/nearest.ts";
 import { UserError } from "../errors.ts";
+import { reasonOf } from "../files.ts";
 import { Interruption } from "../run/interruption.ts";
 import type { Command, Outcome } from "./command.ts";
 import { check } from "./commands/check.ts";
@@ -125,13 +126,16 @@ function version(): string {
 
 /**
  * `darts show … | head -1` closes our pipe early: that is no error. What was asked for is still done: a run
- * whose messages nobody reads any more goes on to its end, because its result is its folder.
+ * whose messages nobody reads any more goes on to its end, because its result is its folder. A result that cannot be
+ * written, on a full disk, is one.
  */
 function quietPipes(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on("error", (error: NodeJS.ErrnoException) => {
-      // EIO: the terminal itself is gone, as after a SIGHUP.
-      if (!["EPIPE", "EIO", "ERR_STREAM_DESTROYED"].includes(error.code ?? "")) throw error;
-    });
-  }
+  process.stderr.on("error", () => {});
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => {
+    // EIO: the terminal itself is gone, as after a SIGHUP.
+    if (["EPIPE", "EIO", "ERR_STREAM_DESTROYED"].includes(error.code ?? "")) return;
+    const reason = reasonOf(error);
+    const known = reason === undefined ? error : new UserError(`Cannot write the result: ${reason}`);
+    process.exitCode = reportError(known, undefined, undefined);
+  });
 }

@@ -44,6 +44,7 @@ export function createReporter(): Reporter & { close(): void } {
 }
 
 const BAR_WIDTH = 24;
+const LEAST_WIDTH = 4;
 const CLEAR_LINE = "\r\u001b[2K";
 
 /** Starts a display; the time left is estimated from the mean speed so far. */
@@ -103,10 +104,12 @@ function createBar(title: string): SingleBar {
   const { SingleBar: Bar } = createRequire(import.meta.url)("cli-progress") as typeof import("cli-progress");
   return new Bar({
     format(_, { progress }, { left, figures }: { left: string; figures: string }) {
-      const full = Math.round(BAR_WIDTH * Math.min(1, progress));
-      const drawn = "█".repeat(full) + "░".repeat(BAR_WIDTH - full);
-      const line = `${title} ${drawn} ${Math.floor(100 * progress)} % · ${left} left · ${figures}`;
-      return line.slice(0, (process.stderr.columns || 80) - 1);
+      const room = (process.stderr.columns || 80) - 1;
+      const time = `${Math.floor(100 * progress)} % · ${left} left`;
+      // In a narrow terminal the bar gives way first, then the figures: the time left is what is looked for.
+      const width = Math.max(LEAST_WIDTH, Math.min(BAR_WIDTH, room - title.length - time.length - 2));
+      const full = Math.round(width * Math.min(1, progress));
+      return `${title} ${"█".repeat(full)}${"░".repeat(width - full)} ${time} · ${figures}`.slice(0, room);
     },
     stream: process.stderr,
     linewrap: true,

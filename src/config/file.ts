@@ -37,7 +37,7 @@ function parseFile(file: string) {
   if (shape) {
     const before = text.slice(0, shape.at).split("\n");
     throw new UserError(
-      `${file}:${before.length}:${before.at(-1)!.length + 1}: no settings: ${shape.problem}.`,
+      `${file}:${before.length}:${before.at(-1)!.length + 1}: no settings: ${shape.problem}. Mend that line.`,
     );
   }
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
@@ -46,7 +46,10 @@ function parseFile(file: string) {
     return `${file}:${line}:${col}`;
   };
   const problem = document.errors[0] ?? document.warnings[0];
-  if (problem) throw new UserError(`${at(problem.pos[0])}: not valid YAML: ${problem.message}`);
+  if (problem)
+    throw new UserError(
+      `${at(problem.pos[0])}: not valid YAML: ${problem.message.replace(/\.$/, "")}. Mend that line.`,
+    );
 
   return { content: plainValue(document, file), document, at };
 }

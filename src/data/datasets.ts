@@ -38,8 +38,9 @@ export interface LoadOptions {
   /** Draws the smaller sets. */
   readonly seed: number;
   readonly report?: Report;
+  /** Cache folder (default: {@link cacheFolder}). */
   readonly cache?: string;
-  /** Ends a download, leaving nothing of it. */
+  /** Ends a download, leaving nothing of it, and the reading of a folder. */
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -59,10 +60,13 @@ export function datasetEntry(name: string): DatasetEntry {
  */
 export async function loadDataset(
   data: DataRequest,
-  { seed, report = () => {}, cache = cacheFolder(), signal }: LoadOptions,
+  { seed, report = () => {}, cache, signal }: LoadOptions,
 ): Promise<ImageDataset> {
   const { name, path, trainImages, testImages, ...format } = data;
-  const dataset = await datasetEntry(name).load({ path, ...format, cache, report, signal });
+  const entry = datasetEntry(name);
+  // One's own images need no cache, and a user without a home has none.
+  const kept = cache ?? (entry === IMAGE_FOLDER ? "" : cacheFolder());
+  const dataset = await entry.load({ path, ...format, cache: kept, report, signal });
   const { train, test } = dataset;
   return {
     ...dataset,

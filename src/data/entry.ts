@@ -25,7 +25,7 @@ export interface DataOptions extends ImageFormat {
   /** Cache folder. */
   readonly cache: string;
   readonly report: Report;
-  /** Ends a download. */
+  /** Ends a download, or the reading of a folder. */
   readonly signal?: AbortSignal | undefined;
 }
 

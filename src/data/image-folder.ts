@@ -20,10 +20,17 @@ export const IMAGE_FOLDER: DatasetEntry = {
   async get() {
     throw new UserError("There is nothing to fetch for a folder of images: name it with data.path.");
   },
-  async load({ path, ...options }) {
+  async load({ path, signal, ...options }) {
     if (path === null)
       throw new UserError(`data.path is not set. data.name: folder reads images from there. ${LAYOUT}.`);
-    return loadImageFolder(path, options);
+    const reading = readImageFolder(path, options);
+    for (;;) {
+      const { done, value } = reading.next();
+      if (done) return value;
+      // Many images take minutes: a signal gets its turn between them.
+      await new Promise((resolve) => setImmediate(resolve));
+      signal?.throwIfAborted();
+    }
   },
   async verify() {
     return { state: "yours", folder: "", problems: [] };
@@ -34,10 +41,21 @@ export const IMAGE_FOLDER: DatasetEntry = {
  * Reads a folder of images. Without an asked size or number of channels all images must be alike; otherwise they
  * are stretched and converted. Mean and deviation are computed from the images of `train/` and `valid/`.
  */
-export function loadImageFolder(
+export function loadImageFolder(path: string, options: ReadOptions = {}): ImageDataset {
+  const reading = readImageFolder(path, options);
+  for (;;) {
+    const { done, value } = reading.next();
+    if (done) return value;
+  }
+}
+
+type ReadOptions = Partial<ImageFormat> & { readonly report?: Report };
+
+/** Images are read one after the other; in between it can be left. */
+function* readImageFolder(
   path: string,
-  { report = () => {}, ...asked }: Partial<ImageFormat> & { report?: Report } = {},
-): ImageDataset {
+  { report = () => {}, ...asked }: ReadOptions,
+): Generator<void, ImageDataset> {
   const format = { ...AS_THEY_ARE, ...asked };
   if (format.imageWidth !== null && format.imageSize === null) {
     throw new UserError(
@@ -50,8 +68,8 @@ export function loadImageFolder(
   const counts = [train, ...(valid ? [valid] : []), test].map(({ length }) => length);
   report(`Reading ${counts.join(" + ")} images of ${classes.length} classes (${megabytes(bytes)} in memory)`);
   if (valid) report("The images of valid/ move the architecture in a search; data.weightsShare is not used.");
-  const trainSet = reader.read([...train, ...(valid ?? [])], classes.length);
-  const testSet = reader.read(test, classes.length);
+  const trainSet = yield* reader.read([...train, ...(valid ?? [])], classes.length);
+  const testSet = yield* reader.read(test, classes.length);
   return {
     name: "folder",
     classes,
@@ -73,7 +91,7 @@ function createReader(first: string, { imageSize, imageWidth, channels: asked }:
   const bytes = channels * size.height * size.width;
   return {
     bytes,
-    read(files: readonly LabelledFile[], classes: number): ImageSet {
+    *read(files: readonly LabelledFile[], classes: number): Generator<void, ImageSet> {
       const count = files.length;
       const images = new Uint8Array(count * bytes);
       const labels = classes <= 256 ? new Uint8Array(count) : new Uint16Array(count);
@@ -82,6 +100,7 @@ function createReader(first: string, { imageSize, imageWidth, channels: asked }:
         requireAlike(pixels, path);
         resizeInto(pixels, size, images, n * bytes);
         labels[n] = label;
+        yield;
       }
       return { images, labels, count, channels, ...size };
     },

@@ -81,11 +81,14 @@ function load(): Native {
  */
 function buildNow(): void {
   const script = fileURLToPath(new URL("./build-now.js", import.meta.url));
-  const { status, stdout } = spawnSync(process.execPath, [script], {
+  const { status, signal, stdout } = spawnSync(process.execPath, [script], {
     stdio: ["ignore", "pipe", 2],
     encoding: "utf8",
   });
-  if (status !== 0) throw new UserError(stdout.trim() || `Compiling the bridge was ended with ${status}.`);
+  if (status === 0) return;
+  throw new UserError(
+    stdout.trim() || `Compiling the bridge was ended by ${signal ?? `exit code ${status}`}. Start it again.`,
+  );
 }
 
 /**

@@ -5,10 +5,12 @@ import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { setTimeout as pause } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 import { UserError } from "../errors.ts";
 import { makeFolder } from "../files.ts";
+import { isElsewhere, tryLock } from "../lock.ts";
 import { isAlive } from "../processes.ts";
 import type { Libtorch } from "./locate.ts";
 
@@ -44,15 +46,41 @@ export function addonPath(libtorch: Libtorch): string {
 }
 
 /**
- * Builds the addon for `libtorch` unless it is built; returns its path.
- * Throws a {@link UserError} without a compiler, or with the compiler's first errors.
+ * Builds the addon for `libtorch` unless it is built; returns its path. Of several processes that want it at once, one
+ * compiles and the others wait. Throws a {@link UserError} without a compiler, or with the compiler's first errors.
  */
 export async function buildAddon(libtorch: Libtorch, report: (line: string) => void): Promise<string> {
   const target = addonPath(libtorch);
   if (existsSync(target)) return target;
+  makeFolder(BUILDS);
+  const unlock = await awaitTurn(target, report);
+  try {
+    if (!existsSync(target)) await compile(libtorch, target, report);
+  } finally {
+    unlock();
+  }
+  return target;
+}
+
+/** Waits while another process compiles the same; returns what lets the next one go on. */
+async function awaitTurn(target: string, report: (line: string) => void): Promise<() => void> {
+  const lock = join(BUILDS, `${basename(dirname(target))}.lock`);
+  const onStale = (holder: string) =>
+    report(`Compiling the bridge was begun by ${holder}, which is gone: it is begun anew.`);
+  for (let told = false; ; told = true) {
+    const attempt = tryLock(lock, onStale);
+    if (attempt.unlock) return attempt.unlock;
+    const { holder } = attempt;
+    // Whether a process of another host still lives cannot be asked: rather twice than never.
+    if (holder === undefined || isElsewhere(holder)) return () => {};
+    if (!told) report(`Process ${holder.pid} is compiling the bridge to libtorch: waiting for it …`);
+    await pause(200);
+  }
+}
+
+async function compile(libtorch: Libtorch, target: string, report: (line: string) => void): Promise<void> {
   const compiler = findCompiler();
   report(`Compiling the bridge to libtorch ${libtorch.version} (${libtorch.root}) with ${compiler} …`);
-  makeFolder(BUILDS);
   removeAbandoned();
   const folder = mkdtempSync(join(BUILDS, `compiling-${process.pid}-`));
   try {
@@ -76,12 +104,11 @@ export async function buildAddon(libtorch: Libtorch, report: (line: string) => v
     await Promise.all(Array.from({ length: availableParallelism() }, work));
     const library = join(folder, "darts.node");
     await run(compiler, ["-shared", "-pthread", "-o", library, ...objects, ...linkFlags(libtorch)]);
-    mkdirSync(join(target, ".."), { recursive: true });
+    mkdirSync(dirname(target), { recursive: true });
     renameSync(library, target);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  return target;
 }
 
 /** Removes what builds left that were killed; those of living processes are in use. */

@@ -65,13 +65,21 @@ export class CheckpointFiles {
     return checkpointSeconds === 0 || performance.now() - this.#written >= pause;
   }
 
-  /** Writes the last checkpoint, unless nothing has happened since. */
-  save(work: Savable): void {
-    const { events } = this.#session;
+  /**
+   * Writes the last checkpoint, unless nothing has happened since. One that `isBest` is the best one as well, and is
+   * so first: were it the other way round, a crash between the two would leave an older best for good.
+   */
+  save(work: Savable, { isBest = false } = {}): void {
+    const { events, config } = this.#session;
     if (this.#events === events.count) return;
     const started = performance.now();
     events.flush(); // the log must not end before the checkpoint says it does, also after a power failure
-    this.#write(this.#paths.last, work, this.#paths.previous);
+    const { last, previous, best } = this.#paths;
+    scope(() => {
+      const { tensors, state } = work.snapshot();
+      const runState: RunState = { events: events.count, config: fixedSettings(config), work: state };
+      saveCheckpoint(last, { tensors, state: runState }, { previous, ...(isBest && { also: best }) });
+    });
     this.#events = events.count;
     this.#written = performance.now();
     this.#milliseconds = this.#written - started;
@@ -80,19 +88,6 @@ export class CheckpointFiles {
   /** Path of the best checkpoint. */
   get best(): string {
     return this.#paths.best;
-  }
-
-  saveBest(work: Savable): void {
-    this.#write(this.#paths.best, work);
-  }
-
-  #write(path: string, work: Savable, previous?: string): void {
-    const { events, config } = this.#session;
-    scope(() => {
-      const { tensors, state } = work.snapshot();
-      const runState: RunState = { events: events.count, config: fixedSettings(config), work: state };
-      saveCheckpoint(path, { tensors, state: runState }, previous);
-    });
   }
 
   /** Puts `work` where the checkpoint left it. */

@@ -2,7 +2,7 @@
 // checksum over all of it. The weights in it carry the reference implementation's names below `weights/`.
 import { createHash } from "node:crypto";
 import { UserError } from "../errors.ts";
-import { readBytes } from "../files.ts";
+import { type KeptBeside, readBytes } from "../files.ts";
 import { part, type Snapshot } from "../optim/snapshot.ts";
 import { scope } from "../tensor/scope.ts";
 import { type DType, fromBytes, type Tensor } from "../tensor/tensor.ts";
@@ -31,12 +31,12 @@ const FROM_FILE = new Map(Object.entries(TO_FILE).map(([type, file]) => [file, t
 /** A checkpoint that is cut off or changed: one before it may serve. */
 export class DamagedCheckpoint extends UserError {}
 
-/** Writes a snapshot to `path`; with `previous`, the checkpoint that was there is kept under that path. */
-export function saveCheckpoint(path: string, { tensors, state }: Snapshot, previous?: string): void {
+/** Writes a snapshot to `path`; `kept` says under which paths it and the checkpoint that was there are kept too. */
+export function saveCheckpoint(path: string, { tensors, state }: Snapshot, kept: KeptBeside = {}): void {
   const data = toData(tensors);
   const text = JSON.stringify(state);
   const metadata = { format: `${FORMAT}${VERSION}`, checksum: checksumOf(data, text), state: text };
-  saveSafetensors(path, data, metadata, previous);
+  saveSafetensors(path, data, metadata, kept);
 }
 
 /**

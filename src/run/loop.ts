@@ -212,9 +212,7 @@ class Loop {
     this.#epochStarted = now;
     this.#stepsMs = 0;
     this.#seconds += seconds;
-    // The best first: were it the other way round, a crash between the two would leave an older best for good.
-    if (this.#isBest(event)) this.#files.saveBest(this.#work.learner);
-    this.#files.save(this.#work.learner);
+    this.#files.save(this.#work.learner, { isBest: this.#isBest(event) });
   }
 
   /** Between two steps: stops when told, saves when it is time. */

@@ -6,9 +6,10 @@ import { z } from "zod";
 import type { Config } from "../config/schema.ts";
 import type { ImageDataset, ImageSet } from "../data/dataset.ts";
 import { UserError } from "../errors.ts";
-import { readBytes, readJson, writeAtomic } from "../files.ts";
+import { readJson, writeAtomic } from "../files.ts";
 import type { Genotype } from "../genotype/genotype.ts";
 import { formatJson, parseGenotype } from "../genotype/parse.ts";
+import { changedSince, fingerprintOfPlugin, type PluginFingerprint } from "../plugin/fingerprint.ts";
 import type { RunFolder } from "./run-folder.ts";
 
 /** A command that computes in a run folder of its own. */
@@ -36,19 +37,24 @@ export interface RunRecord {
   readonly genotype: Genotype | null;
   /** SHA-256 of the images and labels. */
   readonly data: string;
-  /** SHA-256 of each plugin's file, in the order of the key `plugin`. */
-  readonly plugins: readonly string[];
+  /** What each plugin is made of, in the order of the key `plugin`. */
+  readonly plugins: readonly PluginFingerprint[];
   /** Every start, the first one first. */
   readonly starts: readonly RunStart[];
 }
 
 const FORMAT = 1;
+/** Earlier versions knew the plugin's own file alone. */
+const plugin = z.union([
+  z.string().transform((file): PluginFingerprint => ({ file })),
+  z.object({ file: z.string(), imports: z.record(z.string(), z.string()).optional() }),
+]);
 const schema = z.object({
   format: z.literal(FORMAT),
   command: z.enum(["run", "search", "train"]),
   genotype: z.string().nullable(),
   data: z.string(),
-  plugins: z.array(z.string()).default([]),
+  plugins: z.array(plugin).default([]),
   starts: z.array(
     z.object({
       time: z.string(),
@@ -102,15 +108,18 @@ export function thisStart(threads: number, libtorch: string): RunStart {
   };
 }
 
-/** SHA-256 of each file. */
-export function fileFingerprints(paths: readonly string[]): string[] {
-  return paths.map((path) => createHash("sha256").update(readBytes(path, "a plugin")).digest("hex"));
+/** What each of the plugins is made of. */
+export function pluginFingerprints({ plugin: paths }: Pick<Config, "plugin">): Promise<PluginFingerprint[]> {
+  return Promise.all(paths.map(fingerprintOfPlugin));
 }
 
-/** The plugins whose files are no longer those that the run was begun with. What they import is not looked at. */
-export function changedPlugins({ plugins }: RunRecord, { plugin }: Pick<Config, "plugin">): string[] {
-  const now = fileFingerprints(plugin);
-  return plugin.filter((_, i) => plugins[i] !== undefined && plugins[i] !== now[i]);
+/** The plugins' files that are no longer those that the run was begun with, as a reader is told of them. */
+export async function changedPlugins(
+  { plugins }: RunRecord,
+  { plugin: paths }: Pick<Config, "plugin">,
+): Promise<string[]> {
+  const changed = paths.map((path, i) => (plugins[i] ? changedSince(plugins[i], path) : []));
+  return (await Promise.all(changed)).flat();
 }
 
 /** SHA-256 over all that a run reads of its data. */

@@ -1,7 +1,7 @@
 // Weights on disk in the safetensors format, readable by PyTorch and every other user of it:
 // 8 bytes of header length (little endian) | JSON header, padded with spaces to 8 bytes | data.
 import { UserError } from "../errors.ts";
-import { readBytes, writeAtomic } from "../files.ts";
+import { type KeptBeside, readBytes, writeAtomic } from "../files.ts";
 import {
   byteLength,
   DTYPE_BYTES,
@@ -28,14 +28,14 @@ export interface Safetensors {
   readonly metadata: Record<string, string>;
 }
 
-/** Writes tensors to a file, whole or not at all; with `previous`, the file that was there is kept under that path. */
+/** Writes tensors to a file, whole or not at all; `kept` says what else becomes of it and of the one that was there. */
 export function saveSafetensors(
   path: string,
   tensors: ReadonlyMap<string, TensorData>,
   metadata: Readonly<Record<string, string>> = {},
-  previous?: string,
+  kept: KeptBeside = {},
 ): void {
-  writeAtomic(path, encodePieces(tensors, metadata), previous);
+  writeAtomic(path, encodePieces(tensors, metadata), kept);
 }
 
 /** Reads a file of tensors; throws a {@link UserError} naming the file when it is missing or damaged. */

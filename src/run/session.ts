@@ -25,8 +25,8 @@ import { findResumePoint } from "./resume.ts";
 import { createRun, preparePlace, type RunFolder } from "./run-folder.ts";
 import {
   changedPlugins,
-  fileFingerprints,
   fingerprintOf,
+  pluginFingerprints,
   type RunCommand,
   type RunRecord,
   thisStart,
@@ -95,7 +95,7 @@ export async function inNewRun<T>(
     command,
     genotype,
     data: data.fingerprint(),
-    plugins: fileFingerprints(config.plugin),
+    plugins: await pluginFingerprints(config),
     starts: [thisStart(threads, torchVersion())],
   };
   const run = createRun({ config, root, name, label: preset, record });
@@ -126,9 +126,9 @@ export async function inOldRun<T>(
         "Restore the data, or start a new run.",
     );
   }
-  for (const path of changedPlugins(old, config)) {
+  for (const changed of await changedPlugins(old, config)) {
     reporter.log(
-      `The plugin ${path} is not what it was when ${run.path} was begun: what follows may differ from a run without a break.`,
+      `${changed} is not what it was when ${run.path} was begun: what follows may differ from a run without a break.`,
     );
   }
   const before = old.starts.at(-1)?.host.threads;
@@ -157,8 +157,8 @@ async function prepare(
     ...(command !== "search" && { trains: genotype ?? "found" }),
   };
   checkConfig(config, intent);
-  const threads = prepareRuntime(config);
   try {
+    const threads = prepareRuntime(config);
     const data = await loadData(config, reporter, signal);
     if (await isTold(signal)) throw new Interruption(run, signal?.reason);
     checkData(config, data.dataset, intent);
@@ -168,7 +168,8 @@ async function prepare(
     requireMemory(plan, subject);
     return { threads, ...data };
   } catch (error) {
-    throw signal?.aborted ? new Interruption(run, signal.reason) : error;
+    // Asked again: a signal that ended the bridge's compiler, too, has not reached its listener yet.
+    throw (await isTold(signal)) ? new Interruption(run, signal?.reason) : error;
   }
 }
 

@@ -1,7 +1,7 @@
 // The command line as a user meets it: help, mistakes, exit codes, what goes to stdout and what to stderr.
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { type StdioOptions, spawn, spawnSync } from "node:child_process";
+import { closeSync, existsSync, openSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -113,4 +113,22 @@ test("a reader that leaves early is no error", async () => {
   });
   const code = await new Promise((resolve) => child.on("close", resolve));
   assert.deepEqual({ code, stderr }, { code: 0, stderr: "" });
+});
+
+test("a result that cannot be written is told, messages that cannot are let be", (context) => {
+  if (!existsSync("/dev/full")) return context.skip("there is no /dev/full");
+  const full = openSync("/dev/full", "w");
+  context.after(() => closeSync(full));
+  const bin = fileURLToPath(new URL("../../../bin/darts.mjs", import.meta.url));
+  const darts = (stdio: StdioOptions, ...args: string[]) =>
+    spawnSync(process.execPath, [bin, ...args], { cwd: folder, stdio, encoding: "utf8" });
+  const told = darts(["ignore", full, "pipe"], "show", "DARTS_V2", "--json");
+  assert.equal(
+    told.stderr,
+    "darts: Cannot write the result: no space is left on the disk. Free some and try again.\n",
+  );
+  assert.equal(told.status, 2);
+  const silent = darts(["ignore", "pipe", full], "toy", "--steps", "1", "--json");
+  assert.equal(silent.status, 0);
+  assert.ok(JSON.parse(silent.stdout));
 });

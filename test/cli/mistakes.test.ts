@@ -92,7 +92,7 @@ const FILES: readonly (readonly [what: string, args: readonly string[], message:
   [
     "settings nested without end",
     ["run", "--config", "nested.yaml"],
-    /^darts: nested\.yaml:1:\d+: no settings: it is nested more than 20 deep\.$/m,
+    /^darts: nested\.yaml:1:\d+: no settings: it is nested more than 20 deep\. Mend that line\.$/m,
   ],
   [
     "aliases that explode",
@@ -109,7 +109,11 @@ const FILES: readonly (readonly [what: string, args: readonly string[], message:
     ["run", "--config", "type.yaml"],
     /^darts: type\.yaml:3:5: space\.primitives: expected a list .*, got true\.$|^darts: type\.yaml:/m,
   ],
-  ["wrong YAML", ["run", "--config", "wrong.yaml"], /^darts: wrong\.yaml:3:1: not valid YAML: /m],
+  [
+    "wrong YAML",
+    ["run", "--config", "wrong.yaml"],
+    /^darts: wrong\.yaml:3:1: not valid YAML: .*[^.]\. Mend that line\.$/m,
+  ],
   [
     "a device as weights",
     ["test", RUN, "--weights", "/dev/zero"],

@@ -2,9 +2,13 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
+import os from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { resolveConfig } from "../../src/config/load.ts";
 import { cacheFolder } from "../../src/data/cache.ts";
+import { loadDataset } from "../../src/data/datasets.ts";
 import { requireSpace, writeCached, writeError } from "../../src/data/disk.ts";
 import { UserError } from "../../src/errors.ts";
 import { temporaryFolder } from "./fixtures.ts";
@@ -15,6 +19,31 @@ test("the cache is where DARTS_CACHE says, else in the XDG cache, else in the ho
   assert.equal(cacheFolder({ ...home, XDG_CACHE_HOME: "/xdg" }), join("/xdg", "darts"));
   assert.equal(cacheFolder({ ...home, XDG_CACHE_HOME: "relative" }), join("/home/ada", ".cache", "darts"));
   assert.equal(cacheFolder(home), join("/home/ada", ".cache", "darts"));
+});
+
+test("a user without a home folder is told to name a cache, and needs none for images in folders", async (context) => {
+  const { homedir } = os;
+  os.homedir = () => {
+    throw Object.assign(new Error("uv_os_homedir returned ENOENT"), { code: "ERR_SYSTEM_ERROR" });
+  };
+  syncBuiltinESMExports();
+  context.after(() => {
+    os.homedir = homedir;
+    syncBuiltinESMExports();
+  });
+  assert.throws(() => cacheFolder({}), {
+    name: "UserError",
+    message: /^You have no home folder .*\. Name a folder in the environment variable DARTS_CACHE\.$/,
+  });
+  const environment = ["HOME", "DARTS_CACHE", "XDG_CACHE_HOME"].map(
+    (name) => [name, process.env[name]] as const,
+  );
+  for (const [name] of environment) delete process.env[name];
+  context.after(() => {
+    for (const [name, value] of environment) if (value !== undefined) process.env[name] = value;
+  });
+  const { data } = resolveConfig({ flags: { "data.name": "folder", "data.path": "/nowhere" } });
+  await assert.rejects(loadDataset(data, { seed: 1 }), { name: "UserError", message: /\/nowhere/ });
 });
 
 test("an atomic write makes its folder and leaves nothing beside the file", (context) => {

@@ -223,6 +223,47 @@ test("a run goes on with a plugin that moved, and says so when its text is anoth
   assert.doesNotMatch(changed.stderr, /own-dataset\.ts is not what it was/);
 });
 
+test("a run goes on with a plugin whose imports have changed, and says which", () => {
+  mkdirSync(join(folder, "parts/deep"), { recursive: true });
+  plugin("parts/size.ts", "export type Unused = number;\nexport const size: number = 3;\n");
+  plugin("parts/deep/padding.mjs", "export const padding = 1;\n");
+  plugin(
+    "parts/index.ts",
+    'export { size } from "./size.js";\nexport { padding } from "./deep/padding.mjs";\n',
+  );
+  const path = plugin(
+    "built.ts",
+    'import { padding, size } from "./parts";\n' +
+      '// import { none } from "./not-there.ts";\n' +
+      operation('name: "built", create: (_c, stride) => new MaxPool2d(size, { stride, padding })'),
+  );
+  const own = SETTINGS.replace("bottleneck_3x3", "skip_connect, built").replace("method: sharpened, ", "");
+  writeFileSync(join(folder, "built.yaml"), own);
+  const flags = ["--plugin", path, "--plugin", PLUGINS[1]!];
+  const run = darts(["search", "--config", "built.yaml", ...flags, "--name", "built"]);
+  assert.equal(run.code, 0, run.stderr);
+  const log = join(folder, "runs/built/events.jsonl");
+  const lines = readFileSync(log, "utf8").trimEnd().split("\n");
+  const resume = () => {
+    writeFileSync(log, `${lines.slice(0, -2).join("\n")}\n`); // as if killed before its end
+    const { code, stderr } = darts(["search", "--resume", "runs/built"]);
+    assert.equal(code, 0, stderr);
+    return [...stderr.matchAll(/^The (.*) is not what it was when runs\/built was begun/gm)].map(
+      ([, what]) => what,
+    );
+  };
+  assert.deepEqual(resume(), []);
+  plugin("parts/deep/padding.mjs", "export const padding = 1; // changed\n");
+  assert.deepEqual(resume(), [`file parts/deep/padding.mjs, which the plugin ${path} imports,`]);
+  // A record of an earlier version knows nothing of imports: it is not said that they changed.
+  const record = join(folder, "runs/built/run.json");
+  const { plugins, ...rest } = JSON.parse(readFileSync(record, "utf8")) as { plugins: { file: string }[] };
+  writeFileSync(record, JSON.stringify({ ...rest, plugins: plugins.map(({ file }) => file) }));
+  assert.deepEqual(resume(), []);
+  plugin("built.ts", `${readFileSync(path, "utf8")}// changed\n`);
+  assert.deepEqual(resume(), [`plugin ${path}`]);
+});
+
 test("darts data knows the data sets of plugins", () => {
   const flags = ["--plugin", PLUGINS[1]!];
   assert.match(darts(["data", ...flags]).stdout, /^shapes +yours/m);

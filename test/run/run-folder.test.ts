@@ -1,6 +1,15 @@
 // A run's folder: made once, never overwritten, read back whole; and files that are whole or absent.
 import assert from "node:assert/strict";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import fs, {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { syncBuiltinESMExports } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -104,6 +113,37 @@ test("a file is replaced whole and no temporary file is left, also when writing 
   assert.throws(() => writeAtomic(path, failing()), /no more/);
   assert.equal(readFileSync(path, "utf8"), "new");
   assert.deepEqual(readdirSync(folder), ["file.txt"]);
+});
+
+test("a file is put under a second path and its old content under a third, also without links", () => {
+  for (const links of [true, false]) {
+    const folder = join(root, `kept-${links}`);
+    mkdirSync(folder);
+    const [path, also, previous] = ["file", "also", "previous"].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    const { linkSync } = fs;
+    if (!links) {
+      fs.linkSync = () => {
+        throw Object.assign(new Error("no links here"), { code: "EPERM" });
+      };
+      syncBuiltinESMExports();
+    }
+    try {
+      writeAtomic(path, "first", { previous, also });
+      writeAtomic(path, "second", { previous, also });
+      writeAtomic(path, "third", { previous });
+    } finally {
+      fs.linkSync = linkSync;
+      syncBuiltinESMExports();
+    }
+    const text = (file: string) => readFileSync(file, "utf8");
+    assert.deepEqual([text(path), text(previous), text(also)], ["third", "second", "second"]);
+    assert.deepEqual(readdirSync(folder).sort(), ["also", "file", "previous"]);
+    assert.equal(statSync(also).ino === statSync(previous).ino, links, "one file under two names");
+  }
 });
 
 test("a place that cannot be written is named with a remedy", () => {
