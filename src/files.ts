@@ -135,7 +135,9 @@ export function readJson(path: string, what = "a JSON file"): unknown {
   try {
     return JSON.parse(text);
   } catch (error) {
-    throw new UserError(`${path} is not JSON (${(error as Error).message}); expected ${what}.`);
+    throw new UserError(
+      `${path} is not JSON (${(error as Error).message}); expected ${what}. Use a copy of it, or have it written anew.`,
+    );
   }
 }
 

@@ -34,6 +34,8 @@ export interface CommandOption {
   readonly usage: string;
   readonly description: string;
   readonly default?: string | number;
+  /** Whether it may be given several times; any other is refused the second time. */
+  readonly repeatable?: boolean;
   /** `before` is what a repeated option was parsed to so far. */
   readonly parse?: (text: string, before?: unknown) => unknown;
 }

@@ -24,7 +24,8 @@ export function reportError(
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0; // help and version end this way
     const help = command ? `darts ${command} --help` : "darts --help";
-    write(`${error.message.replace(/^error: /, "")}${nearestFlag(error, program, command)}`, error);
+    const message = error.message.replace(/^error: /, "");
+    write(`${message}${nearestFlag(error, program, command)}${superfluous(error, program, command)}`, error);
     process.stderr.write(`See ${help}\n`);
     return MISTAKE;
   }
@@ -71,6 +72,18 @@ function write(message: string, error: unknown): void {
 function isDebug(): boolean {
   const value = process.env["DARTS_DEBUG"];
   return value !== undefined && value !== "" && value !== "0";
+}
+
+/** The words that a command has no use for. */
+function superfluous(
+  error: CommanderError,
+  program: Parser | undefined,
+  command: string | undefined,
+): string {
+  const parser = program?.commands.find((candidate) => candidate.name() === command);
+  if (error.code !== "commander.excessArguments" || !parser) return "";
+  const words = parser.args.slice(parser.registeredArguments.length).map((word) => JSON.stringify(word));
+  return ` Leave out ${words.join(" and ")}.`;
 }
 
 /** `--epochs` most likely means a flag that ends in `-epochs`; otherwise the one with the fewest edits. */

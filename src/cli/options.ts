@@ -1,6 +1,7 @@
 // The options of a command, its own and those that commands share, put on the parser and read back.
 import { Option, type Command as Parser } from "commander";
 import type { ConfigSources } from "../config/load.ts";
+import { UserError } from "../errors.ts";
 import type { Command } from "./command.ts";
 
 /** Adds a command's options; the configuration's flags are made (and its schema loaded) only if it takes any. */
@@ -8,21 +9,25 @@ export async function addOptions(
   parser: Parser,
   { options = [], examples = [], configKeys }: Command,
 ): Promise<void> {
-  for (const { usage, description, default: value, parse } of options) {
+  const repeatable = new Set(["--set"]);
+  for (const { usage, description, default: value, repeatable: isRepeatable, parse } of options) {
     const option = new Option(usage, description);
     if (value !== undefined) option.default(value);
     if (parse) option.argParser(parse);
+    if (isRepeatable) repeatable.add(option.long!);
     parser.addOption(option);
   }
   parser.option("--json", "print one JSON object on stdout, for machines");
   if (configKeys === "all") addSources(parser);
   if (configKeys) {
     const { configFlags } = await import("../config/flags.ts");
-    for (const { usage, description, heading, repeatable } of configFlags(configKeys)) {
+    for (const { usage, description, heading, repeatable: isRepeatable } of configFlags(configKeys)) {
       const option = new Option(usage, description).helpGroup(heading);
-      parser.addOption(repeatable ? option.argParser(joined) : option);
+      if (isRepeatable) repeatable.add(option.long!);
+      parser.addOption(isRepeatable ? option.argParser(joined) : option);
     }
   }
+  refuseSlips(parser, repeatable);
   if (examples.length) {
     const width = Math.max(...examples.map(([call]) => call.length));
     const lines = examples.map(([call, what]) => `  ${call.padEnd(width)}  ${what}`);
@@ -44,6 +49,29 @@ export async function readSources(
   }
   const { preset, config, set } = options as { preset?: string; config?: string; set?: string[] };
   return { preset, file: config, set: set ?? [], flags };
+}
+
+/**
+ * What the parser would take without a word: an option that is given twice, of which the last would count, and one
+ * whose value was forgotten, for which the next option's name would be taken.
+ */
+function refuseSlips(parser: Parser, repeatable: ReadonlySet<string>): void {
+  const given = new Map<string, string>();
+  for (const option of parser.options) {
+    if (!option.required) continue; // it takes no value
+    parser.on(`option:${option.name()}`, (value: string) => {
+      const flag = option.long!;
+      if (parser.options.some(({ long }) => long === value)) {
+        throw new UserError(
+          `${flag} has no value: the option ${value} follows it. Write a value after ${flag}.`,
+        );
+      }
+      const before = given.get(flag);
+      given.set(flag, value);
+      if (before !== undefined && !repeatable.has(flag))
+        throw new UserError(`${flag} is given twice: ${before} and ${value}. Leave one of them out.`);
+    });
+  }
 }
 
 /** A list given in several flags is one list. */

@@ -261,7 +261,7 @@ function readPiece(path: string, isLast: boolean): LoggedEvent[] {
     if (event) return [event];
     if (isLast && index === lines.length - 1) return [];
     throw new UserError(
-      `${path}:${index + 1}: expected a JSON object with "type" and "time", got ${line.slice(0, 60)}. ` +
+      `${path}:${index + 1}: expected a JSON object with "type" and "time", got ${JSON.stringify(line.slice(0, 60))}. ` +
         "Take the line out, or use a copy of the log.",
     );
   });

@@ -14,12 +14,24 @@ export async function readGenotypeSource(source: string): Promise<Genotype> {
   if (/[([{|]/.test(source) && !existsSync(source)) return findGenotype(source);
   if (isFolder(source)) {
     await loadPluginsOf(source);
-    return parseGenotype(readText(genotypeIn(source), "the genotype of a run"));
+    return readGenotypeFile(genotypeIn(source), "the genotype of a run");
   }
-  if (existsSync(source)) return parseGenotype(readText(source, "a genotype"));
+  if (existsSync(source)) return readGenotypeFile(source);
   // A name has no slash and a text has a bracket: what is left was meant as a path.
   if (/^[^[({|]*\/[^[({|]*$/.test(source)) throw new UserError(`There is no file or folder ${source}.`);
   return findGenotype(source);
+}
+
+/** The genotype in a file; what is wrong with it is told with the file's name. */
+export function readGenotypeFile(path: string, what = "a genotype"): Genotype {
+  const text = readText(path, what);
+  try {
+    return parseGenotype(text);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const problem = error.message.replace(/\.$/, "");
+    throw new UserError(`${path}: ${problem}. Mend it, or use a copy of it.`, { cause: error });
+  }
 }
 
 function genotypeIn(folder: string): string {

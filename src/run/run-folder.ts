@@ -1,15 +1,16 @@
 // A run is a folder, and the folder is the truth: everything else can be rebuilt from it.
 // Nothing here deletes: a folder that holds something is refused, and the remedy is another name or --resume.
-import { existsSync, mkdirSync, readdirSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdirSync, readdirSync } from "node:fs";
 import { basename, join, resolve } from "node:path";
 import { formatConfig } from "../config/format.ts";
 import { resolveConfig } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
-import { isFolder, makeFolder, readJson, readText, withPath, writeAtomic } from "../files.ts";
+import { isFolder, makeFolder, readJson, withPath, writeAtomic } from "../files.ts";
 import { cellsOf, drawCellSvg } from "../genotype/draw.ts";
 import type { Genotype } from "../genotype/genotype.ts";
-import { formatGenotype, formatJson, parseGenotype } from "../genotype/parse.ts";
+import { formatGenotype, formatJson } from "../genotype/parse.ts";
+import { readGenotypeFile } from "./genotype-source.ts";
 import { type RunRecord, writeRecord } from "./run-record.ts";
 
 /** What lies where in a run's folder. */
@@ -54,6 +55,7 @@ export interface CreateRunOptions {
 export function preparePlace(root: string, name: string | undefined): void {
   if (name !== undefined) checkName(name);
   makeFolder(root);
+  withPath("make a run's folder in", root, () => accessSync(root, constants.W_OK));
   if (name !== undefined) refuseTaken(join(root, name));
 }
 
@@ -111,7 +113,7 @@ export function readGenotype(run: RunFolder, prefix = ""): Genotype {
       `The run ${run.path} has no ${basename(file)} yet; derive its cell: darts derive ${run.path}`,
     );
   }
-  return parseGenotype(readText(file, "a genotype"));
+  return readGenotypeFile(file);
 }
 
 /** Writes the final report. */
@@ -138,7 +140,7 @@ function describe(path: string, config: Config): RunFolder {
 }
 
 function checkName(name: string): void {
-  if (/^[^/\\\0]+$/.test(name) && name !== "." && name !== "..") return;
+  if (/^[^/\\\p{Cc}]+$/u.test(name) && name !== "." && name !== "..") return;
   throw new UserError(
     `A run cannot be named ${JSON.stringify(name)}; expected a plain folder name without slashes.`,
   );

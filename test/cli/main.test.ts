@@ -61,8 +61,27 @@ test("an unknown flag names the nearest", () => {
 
 test("a missing or superfluous argument and a flag without its value are told", () => {
   assertMistake(darts(["show"]), /missing required argument 'genotype'/);
-  assertMistake(darts(["doctor", "now"]), /too many arguments for 'doctor'/);
+  assertMistake(darts(["doctor", "now"]), /too many arguments for 'doctor'.* Leave out "now"\.$/m);
   assertMistake(darts(["search", "--seed"]), /'--seed <integer>' argument missing/);
+  assertMistake(
+    darts(["search", "--seed", "--preset", "quick"]),
+    /--seed has no value: the option --preset follows it\. Write a value after --seed\./,
+  );
+});
+
+test("an option that is given twice is refused, unless it is a list", () => {
+  assertMistake(
+    darts(["search", "--seed", "1", "--seed=2"]),
+    /^darts: --seed is given twice: 1 and 2\. Leave one of them out\.$/m,
+  );
+  assertMistake(darts(["search", "--name", "a", "--name", "a"]), /--name is given twice: a and a/);
+  assertMistake(darts(["toy", "--xi", "1", "--xi", "2"]), /--xi is given twice: 1 and 2/);
+  for (const args of [
+    ["--set", "seed=1", "--set", "seed=x"],
+    ["--space-primitives", "none", "--space-primitives", "x"],
+    ["--plugin", "a.ts", "--plugin", "b.ts"],
+  ])
+    assert.doesNotMatch(darts(["search", ...args]).stderr, /given twice/);
 });
 
 const CONFIG_MISTAKES: readonly (readonly [args: readonly string[], message: RegExp])[] = [

@@ -181,7 +181,7 @@ test("an edited event log is told with its line, and an epoch without its cell a
   writeFileSync(path, [lines[0], "edited by hand", ...lines.slice(1)].join("\n"));
   assertMistake(
     darts(["derive", join("runs", "edited")]),
-    /events\.jsonl:2: expected a JSON object .*got edited by hand/,
+    /events\.jsonl:2: expected a JSON object .*got "edited by hand"\. Take the line out/,
   );
   writeFileSync(path, '{"type":"search-epoch","time":"2026-01-01T00:00:00Z","epoch":0}\n');
   assertMistake(darts(["derive", join("runs", "edited")]), /genotype: got nothing, expected an object/);

@@ -1,6 +1,8 @@
 // A run's folder: made once, never overwritten, read back whole; and files that are whole or absent.
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import fs, {
+  chmodSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -20,6 +22,7 @@ import {
   createRun,
   isRunFolder,
   openRun,
+  preparePlace,
   readGenotype,
   readReport,
   saveGenotype,
@@ -55,7 +58,7 @@ test("a used folder is refused and left as it is, an empty one is taken", () => 
   assert.equal(createRun({ root, name: "empty", config }).name, "empty");
 });
 
-for (const name of ["", ".", "..", "a/b", "a\\b", "/"]) {
+for (const name of ["", ".", "..", "a/b", "a\\b", "/", "a\nb", "\u001b[2J"]) {
   test(`a run cannot be named ${JSON.stringify(name)}`, () => {
     assert.throws(() => createRun({ root, name, config }), {
       name: "UserError",
@@ -144,6 +147,30 @@ test("a file is put under a second path and its old content under a third, also 
     assert.deepEqual(readdirSync(folder).sort(), ["also", "file", "previous"]);
     assert.equal(statSync(also).ino === statSync(previous).ino, links, "one file under two names");
   }
+});
+
+test("a place for runs that may not be written is told before anything is made", (context) => {
+  const place = join(root, "closed");
+  mkdirSync(place, { mode: 0o500 });
+  if (process.getuid?.() === 0) {
+    // Root may write anywhere: a child with another user's number stands for the user.
+    const script = `
+      process.setgroups([]); process.setgid(65534); process.setuid(65534);
+      const { preparePlace } = await import(${JSON.stringify(new URL("../../src/run/run-folder.js", import.meta.url).href)});
+      try { preparePlace(${JSON.stringify(place)}, undefined); } catch (error) { process.stdout.write(error.message); }`;
+    chmodSync(root, 0o755);
+    const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", script], {
+      encoding: "utf8",
+    });
+    if (/EACCES|Cannot find module/.test(stderr)) return context.skip("another user cannot read the project");
+    assert.match(
+      stdout,
+      /^Cannot make a run's folder in \S+closed: permission denied\. Choose a place you may use/,
+      stderr,
+    );
+    return;
+  }
+  assert.throws(() => preparePlace(place, undefined), { name: "UserError", message: /permission denied/ });
 });
 
 test("a place that cannot be written is named with a remedy", () => {

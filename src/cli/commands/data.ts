@@ -22,6 +22,7 @@ export const data: Command = {
     {
       usage: "--plugin <file>",
       description: "TypeScript file that adds data sets; repeatable",
+      repeatable: true,
       parse: (file, before) => [...((before as readonly string[] | undefined) ?? []), file],
     },
   ],

@@ -48,6 +48,7 @@ export const show: Command = {
     {
       usage: "--plugin <file>",
       description: "TypeScript file that adds operations of the genotype; repeatable",
+      repeatable: true,
       parse: (file, before) => [...((before as readonly string[] | undefined) ?? []), file],
     },
     {
