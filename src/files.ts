@@ -45,6 +45,8 @@ export function writeAtomic(path: string, content: Content, { previous, also }: 
       renameSync(temporary, path);
     } catch (error) {
       rmSync(temporary, { force: true });
+      if ((error as NodeJS.ErrnoException).code === "ENOENT" && !existsSync(dirname(path)))
+        throw Object.assign(new Error("the folder is gone", { cause: error }), { code: "GONE" });
       throw error;
     }
     flushFolder(dirname(path));
@@ -176,6 +178,7 @@ const REASONS: Readonly<Record<string, string>> = {
   ERR_FS_FILE_TOO_LARGE: "it is larger than 2 GiB, more than is read at once. Name a smaller one.",
   ERR_INVALID_ARG_VALUE: "it is no path. Name a file.",
   ENOENT: "there is no such file or folder. Look for a slip in its name, or make it first.",
+  GONE: "there is no such folder, or no longer. Put it back, or make it.",
   ENOTDIR: "a part of the path is a file, not a folder. Choose another path.",
   DEVICE: "it is a device, not a file. Name a file.",
   EISDIR: "it is a folder, not a file. Name a file.",

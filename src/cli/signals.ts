@@ -18,6 +18,7 @@ export function catchSignals(
 ): CaughtSignals {
   const controller = new AbortController();
   const caught = (name: NodeJS.Signals) => {
+    if (name === "SIGHUP") endBySignal();
     if (controller.signal.aborted) process.exit(signalExitCode(name));
     controller.abort(name);
     say(`${name}: ${first}. Once more leaves at once.`);
@@ -29,6 +30,18 @@ export function catchSignals(
       for (const name of SIGNALS) process.off(name, caught);
     },
   };
+}
+
+/**
+ * Node ends by an abort (and a core dump) when its terminal is gone, because it cannot set that back. So a process that
+ * had one ends by the signal itself, once all is saved: to a shell the same.
+ */
+function endBySignal(): void {
+  if (![process.stdin, process.stdout, process.stderr].some(({ isTTY }) => isTTY)) return;
+  process.once("exit", () => {
+    process.removeAllListeners("SIGHUP");
+    process.kill(process.pid, "SIGHUP");
+  });
 }
 
 /** 128 and the signal's number, as shells say it: 130 for SIGINT. */

@@ -1,6 +1,6 @@
 // Interrupting and resuming by the real command: signals, the printed command, what is refused, what is survived.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import {
   appendFileSync,
@@ -23,7 +23,7 @@ import { setTimeout as pause } from "node:timers/promises";
 import { loadCheckpointState } from "../../src/run/checkpoint.ts";
 import { readEvents } from "../../src/run/events.ts";
 import { loadSafetensors, saveSafetensors } from "../../src/run/safetensors.ts";
-import { assertSameRun, type Ended, RUN, start, succeed, writeTinyProblem } from "../support/killing.ts";
+import { assertSameRun, BIN, type Ended, RUN, start, succeed, writeTinyProblem } from "../support/killing.ts";
 
 const root = mkdtempSync(join(tmpdir(), "darts-interruption-"));
 after(() => rmSync(root, { recursive: true }));
@@ -95,6 +95,33 @@ for (const [signal, code] of [
     assert.equal(existsSync(join(folderOf(signal), RUN, "lock.json")), false);
   });
 }
+
+test("a terminal that is closed is a SIGHUP: the run saves and ends by that signal, not by an abort", {
+  timeout: 120_000,
+}, async (context) => {
+  // A terminal of one's own needs more than Node has; script (util-linux) lends one and closes it when it is killed.
+  const lends = spawnSync("script", ["--version"], { encoding: "utf8" }).stdout ?? "";
+  if (!lends.includes("util-linux")) return context.skip("there is no script of util-linux");
+  const folder = folderOf("hung-up");
+  mkdirSync(folder);
+  const darts = [process.execPath, BIN, "search", ...settings, "--name", "it", "--search-epochs", "5000"];
+  const words = darts.map((word) => `'${word}'`).join(" ");
+  // The terminal's loss is told to the shell, which passes it on; the second wait gives what became of darts.
+  const command = `trap 'kill -HUP $it' HUP; ${words} & it=$!; wait $it; wait $it; echo $? > ended`;
+  const terminal = spawn("script", ["-qec", command, "/dev/null"], {
+    cwd: folder,
+    stdio: ["pipe", "ignore", "ignore"],
+  });
+  const log = join(folder, RUN, "events.jsonl");
+  while (!(existsSync(log) && readFileSync(log, "utf8").split("\n").length > 4)) await pause(10);
+  terminal.kill("SIGKILL");
+  const ended = join(folder, "ended");
+  while (!(existsSync(ended) && readFileSync(ended, "utf8") !== "")) await pause(10);
+  assert.equal(readFileSync(ended, "utf8"), "129\n");
+  const state = loadCheckpointState(last(folder)) as { events: number };
+  assert.equal(state.events, events(folder).length, "nothing that was logged is lost");
+  assert.equal(existsSync(join(folder, RUN, "lock.json")), false);
+});
 
 test("the command that is printed, as it is printed, comes to the bytes of a run without a break", async () => {
   mkdirSync(folderOf("printed"));

@@ -176,7 +176,7 @@ test("a place for runs that may not be written is told before anything is made",
 test("a place that cannot be written is named with a remedy", () => {
   assert.throws(() => writeAtomic(join(root, "none", "file"), ""), {
     name: "UserError",
-    message: /none.*no such file/,
+    message: /none.*: there is no such folder, or no longer\. Put it back/,
   });
   assert.throws(() => writeAtomic("/dev/full/file", ""), {
     name: "UserError",

@@ -8,7 +8,8 @@ import type { Generator } from "../../src/random/generator.ts";
 import { readEvents, withoutMeasured } from "../../src/run/events.ts";
 import { writeToyImages } from "./toy-images.ts";
 
-const BIN = fileURLToPath(new URL("../../../bin/darts.mjs", import.meta.url));
+/** The command's program. */
+export const BIN = fileURLToPath(new URL("../../../bin/darts.mjs", import.meta.url));
 
 /** Where the run of every folder lies, as the command is told. */
 export const RUN = join("runs", "it");
