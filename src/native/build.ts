@@ -2,7 +2,17 @@
 // A build lies in build/<key>/, where the key covers sources, libtorch and flags: a change makes a new one.
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from "node:fs";
+import {
+  accessSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+} from "node:fs";
 import { createRequire } from "node:module";
 import { availableParallelism } from "node:os";
 import { basename, dirname, join } from "node:path";
@@ -52,7 +62,7 @@ export function addonPath(libtorch: Libtorch): string {
 export async function buildAddon(libtorch: Libtorch, report: (line: string) => void): Promise<string> {
   const target = addonPath(libtorch);
   if (existsSync(target)) return target;
-  makeFolder(BUILDS);
+  makeBuilds();
   const unlock = await awaitTurn(target, report);
   try {
     if (!existsSync(target)) await compile(libtorch, target, report);
@@ -60,6 +70,20 @@ export async function buildAddon(libtorch: Libtorch, report: (line: string) => v
     unlock();
   }
   return target;
+}
+
+/** The package may lie where only its owner writes, as after an installation for all users. */
+function makeBuilds(): void {
+  try {
+    makeFolder(BUILDS);
+    accessSync(BUILDS, constants.W_OK);
+  } catch (error) {
+    throw new UserError(
+      `The bridge to libtorch is compiled on the first use, into ${BUILDS}, where you may not write. ` +
+        "Let who installed the package run `darts toy` once, or install it where you may write.",
+      { cause: error },
+    );
+  }
 }
 
 /** Waits while another process compiles the same; returns what lets the next one go on. */

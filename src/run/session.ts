@@ -168,8 +168,8 @@ async function prepare(
     requireMemory(plan, subject);
     return { threads, ...data };
   } catch (error) {
-    // Asked again: a signal that ended the bridge's compiler, too, has not reached its listener yet.
-    throw (await isTold(signal)) ? new Interruption(run, signal?.reason) : error;
+    // Asked twice: a signal that ended the bridge's compiler as well reaches its listener some turns later.
+    throw (await isTold(signal)) || (await isTold(signal)) ? new Interruption(run, signal?.reason) : error;
   }
 }
 

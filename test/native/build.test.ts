@@ -31,6 +31,7 @@ const DEAD = 2 ** 22 + 1; // above the largest process id
 
 mkdirSync(copy);
 cpSync(join(PROJECT, "dist", "src"), join(copy, "dist", "src"), { recursive: true });
+cpSync(join(PROJECT, "bin"), join(copy, "bin"), { recursive: true });
 cpSync(join(PROJECT, "native"), join(copy, "native"), { recursive: true });
 cpSync(join(PROJECT, "package.json"), join(copy, "package.json"));
 symlinkSync(join(PROJECT, "node_modules"), join(copy, "node_modules"));
@@ -75,14 +76,14 @@ function build() {
   const ended = new Promise<{ code: number | null; stdout: string; stderr: string }>((resolve) =>
     child.on("close", (code) => resolve({ code, stdout, stderr })),
   );
-  return { child, ended };
+  return { child, ended, said: () => stderr };
 }
 
 const compiled = () => readFileSync(asked, "utf8").split("\n").length - 1;
 const lockFile = () => readdirSync(builds).find((name) => name.endsWith(".lock"));
 
 test("of several processes one compiles, and the others wait for it and say so", async () => {
-  writeCompiler(0.1);
+  writeCompiler(0.3);
   const results = await Promise.all(Array.from({ length: 4 }, () => build().ended));
   for (const { code, stdout, stderr } of results) assert.deepEqual([code, stdout], [0, ""], stderr);
   assert.equal(compiled(), units + 1, "each unit once, and the library");
@@ -96,11 +97,12 @@ test("of several processes one compiles, and the others wait for it and say so",
 });
 
 test("when the one that compiles is killed, the next one takes over and says so", async () => {
-  writeCompiler(0.3);
+  writeCompiler(60);
   const first = build();
   while (compiled() === 0) await pause(10);
   const second = build();
-  await pause(300);
+  while (!second.said().includes("waiting for it")) await pause(10);
+  writeCompiler(0);
   process.kill(-first.child.pid!, "SIGKILL");
   await first.ended;
   const { code, stderr } = await second.ended;
@@ -132,6 +134,39 @@ test("a lock that a dead process left is recognised, and one of another host hol
     assert.equal(code, 0, stderr);
     assert.match(stderr, /^Compiling the bridge to libtorch/m);
   }
+});
+
+test("where the bridge cannot be written, it is told who can have it compiled", async () => {
+  writeFileSync(builds, "a file stands for a folder that is another's");
+  const { code, stdout } = await build().ended;
+  assert.match(
+    stdout,
+    /^The bridge to libtorch is compiled .*where you may not write\. Let who installed the package run/,
+  );
+  assert.equal(code, 2);
+});
+
+test("Ctrl-C while the bridge is compiled is an interruption, with the command that starts it again", async () => {
+  writeCompiler(30);
+  const args = ["search", "--data-name", "folder", "--data-path", "nowhere", "--name", "it"];
+  const child = spawn(process.execPath, [join(copy, "bin", "darts.mjs"), ...args], {
+    cwd: folder,
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, CXX: compiler },
+    detached: true, // a terminal's Ctrl-C goes to the whole group
+  });
+  let stderr = "";
+  child.stderr.on("data", (chunk) => {
+    stderr += chunk;
+  });
+  while (compiled() === 0) await pause(10);
+  process.kill(-child.pid!, "SIGINT");
+  const code = await new Promise((resolve) => child.on("close", resolve));
+  assert.match(
+    stderr,
+    /Interrupted before anything was begun\. Start it with:\n {2}node \S+ search --data-name folder/,
+  );
+  assert.equal(code, 130);
 });
 
 test("where compiling fails, each of them says why", async () => {
