@@ -68,6 +68,7 @@ struct Plan {
   int nodes, states, edges;
   int mixture;             // weights in the mixture
   bool reduction;
+  bool halves;             // whether convolutions' outputs and gradients between them are stored as bfloat16
   bool training;           // batch statistics, and the running ones are updated; else the running ones are used
   bool paths;              // whether the edges' outputs are scaled image by image (drop-path), except skip connections
   double eps, momentum;

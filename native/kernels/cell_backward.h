@@ -13,8 +13,8 @@ DARTS_BEGIN
 // Lets the gradient dx through to dz where z = max(scale·y + shift, 0) is positive. Its sums are those of the normalisation
 // before the ReLU: Σdz, and Σdz·(y - mean). Without a scale z is the normalised value itself where it counts, and
 // Σdz·z spares the reading of y; a scale may be zero, so there it cannot be had from z.
-template <bool Affine>
-inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, const float* z, const float* dx, float* dz,
+template <bool Affine, class T>
+inline void maskFirst(const Cell& cell, const BatchNorm& norm, const T* y, const float* z, const float* dx, T* dz,
     float* sums) {
   const Size node = cell.nodeSize;
   for (int b = 0; b < cell.blocks; b++) {
@@ -24,7 +24,7 @@ inline void maskFirst(const Cell& cell, const BatchNorm& norm, const float* y, c
       const float* value = z + b * node.framedBlock() + node.framed(r, 0);
       const size_t at = b * node.block() + static_cast<size_t>(r) * node.width * L;
       for (int i = 0; i < node.width; i++) {
-        const V v = load(value + i * L), masked = keepWhere(v > zero(), load(dx + at + i * L));
+        const V v = load(value + i * L), masked = rounded<T>(keepWhere(v > zero(), load(dx + at + i * L)));
         stream(dz + at + i * L, masked);
         sum += masked;
         product = fma(masked, Affine ? load(y + at + i * L) - mean : v, product);
@@ -53,17 +53,21 @@ inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& 
       const Edge& edge = *unit.edge;
       const int q = unit.norm - kSep3Second;
       const Convolution &first = edge.convolution[q], &c = unit.convolution();
-      const float* y = image(cell, first.y, node, n);
-      frameNormRelu(y, first.scale, first.shift, cell.blocks, node, s.z);
-      const Gradient d{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
-      float* dz = image(cell, edge.firstGradients[q], node, n);
+      const Saved saved = image(cell, first.y, node, n);
+      withSaved(saved, [&](const auto* y) { frameNormRelu(y, first.scale, first.shift, cell.blocks, node, s.z); });
+      const Gradient d{{image(cell, cell.gradients[edge.plan->target], node, n)}, cell.pathScale(edge, n)};
+      const Saved dz = image(cell, edge.firstGradients[q], node, n);
       lookAhead(cell, units, count, k, n, s);
       withShape(unit.norm, 1, [&](auto shape) {
         unitBackward(cell, c, s.z, node, d, image(cell, c.y, node, n), g, s.dx, false, s, shape);
       });
       float* sums = cell.partial(n, kSlotsOfEdge * unit.index + 2 * q);
-      if (edge.plan->norm[q].scale >= 0) maskFirst<true>(cell, first, y, s.z, s.dx, dz, sums);
-      else maskFirst<false>(cell, first, y, s.z, s.dx, dz, sums);
+      const auto mask = [&](const auto* y, auto* to) {
+        if (edge.plan->norm[q].scale >= 0) maskFirst<true>(cell, first, y, s.z, s.dx, to, sums);
+        else maskFirst<false>(cell, first, y, s.z, s.dx, to, sums);
+      };
+      if (dz.halves) mask(saved.halves, dz.halves);
+      else mask(saved.floats, dz.floats);
     }
   });
   struct { const Edge* edge; int norm, slot; } firsts[kMaxEdges * kSeparables];
@@ -112,10 +116,10 @@ inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scr
     const Unit& unit = units[k];
     const Convolution& c = unit.convolution();
     const V path = unit.norm < kSeparables ? all(1) : cell.pathScale(*unit.edge, n);
+    const Gradient d{image(cell, unit.gradient(cell), node, n), path};
     lookAhead(cell, units, count, k, n, s);
     withShape(unit.norm, out.stride, [&](auto shape) {
-      unitBackward(cell, c, s.x, size, {image(cell, unit.gradient(cell), node, n), path}, image(cell, c.y, node, n), g, s.dx,
-          k > 0, s, shape);
+      unitBackward(cell, c, s.x, size, d, image(cell, c.y, node, n), g, s.dx, k > 0, s, shape);
     });
   }
   if (count == 0) std::memset(s.dx, 0, cell.imageFloats(size) * sizeof(float));
@@ -123,7 +127,7 @@ inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scr
     const Edge& edge = cell.edges[out.list[i]];
     const Convolution& reduce = edge.convolution[kReduceNorm];
     if (!reduce.on) continue;
-    const Gradient d{image(cell, cell.gradients[edge.plan->target], node, n), cell.pathScale(edge, n)};
+    const Gradient d{{image(cell, cell.gradients[edge.plan->target], node, n)}, cell.pathScale(edge, n)};
     reduceBackward(cell, reduce, s.x, d, image(cell, reduce.y, node, n), g, s.dx, s);
   }
   const float* begun = cell.incoming[out.state] ? image(cell, cell.incoming[out.state], size, n) : nullptr;

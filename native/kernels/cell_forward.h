@@ -90,9 +90,10 @@ inline void sumTile(const Cell& cell, int state, const int* edges, int count, in
   const size_t at = b * node.block() + static_cast<size_t>(y) * node.width * L;
   float* to = image(cell, cell.states[state], node, n) + at;
   bool begun = cell.plan->given[state];
-  Terms terms;
+  Terms<> terms;
+  Terms<Bfloat16> saved;
   V constant = zero();
-  const auto flush = [&]() DARTS_LAMBDA {
+  const auto flush = [&](auto& terms) DARTS_LAMBDA {
     withCount(terms.count, [&](auto number) DARTS_LAMBDA {
       constexpr int N = decltype(number)::value;
       if (begun) weightedRow<N, false>(terms, constant, rows * node.width, to);
@@ -102,11 +103,12 @@ inline void sumTile(const Cell& cell, int state, const int* edges, int count, in
     terms.count = 0;
     constant = zero();
   };
-  const auto add = [&](const float* row, V weight, const BatchNorm& norm) DARTS_LAMBDA {
-    if (terms.count == Terms::kMost) flush();
+  const auto addTo = [&](auto& terms, const auto* row, V weight, const BatchNorm& norm) DARTS_LAMBDA {
+    if (terms.count == kMostTerms) flush(terms);
     terms.add(row, weight * load(norm.scale + b * L));
     constant += weight * load(norm.shift + b * L);
   };
+  const auto add = [&](const float* row, V weight, const BatchNorm& norm) DARTS_LAMBDA { addTo(terms, row, weight, norm); };
   for (int i = 0; i < count; i++) {
     const Edge& edge = cell.edges[edges[i]];
     const int source = edge.plan->source;
@@ -116,7 +118,10 @@ inline void sumTile(const Cell& cell, int state, const int* edges, int count, in
     const auto weight = [&](Operation operation) DARTS_LAMBDA { return path * all(cell.mixtureWeight(edge, operation)); };
     for (int u : kOutputNorms) {
       const Convolution& c = edge.convolution[u];
-      if (c.on) add(image(cell, c.y, node, n) + at, weight(kOperationOf[u]), c);
+      if (!c.on) continue;
+      const Saved row = image(cell, c.y, node, n) + at;
+      if (row.halves) addTo(saved, row.halves, weight(kOperationOf[u]), c);
+      else add(row.floats, weight(kOperationOf[u]), c);
     }
     if (edge.skips()) add(x + at, all(cell.mixtureWeight(edge, kSkip)), cell.normOf(source));
     if (!edge.pooling[0].on && !edge.pooling[1].on) continue;
@@ -124,9 +129,10 @@ inline void sumTile(const Cell& cell, int state, const int* edges, int count, in
         scaledBy(cell.normOf(source), b));
     if (edge.pooling[0].on) add(s.pooledMax, weight(kMaxPool), edge.pooling[0]);
     if (edge.pooling[1].on) add(s.pooledMean, weight(kAvgPool), edge.pooling[1]);
-    flush();  // before the next edge's poolings take their place
+    flush(terms);  // before the next edge's poolings take their place
   }
-  if (terms.count > 0 || !begun) flush();
+  if (saved.count > 0) flush(saved);
+  if (terms.count > 0 || !begun) flush(terms);
 }
 
 inline void sumNode(const Cell& cell, int state, int n, Scratch& s) {
@@ -145,10 +151,10 @@ inline void forwardFirst(Cell& cell, const Outgoing& out) {
   if (isNode || out.convolutions || out.poolSums) overImages(cell, [&](int n, int, Scratch& s, bool) {
     if (isNode) sumNode(cell, out.state, n, s);
     zeroPartials(cell, n);
-    const float* x = image(cell, cell.states[out.state], size, n);
+    float* x = image(cell, cell.states[out.state], size, n);
     if (out.poolSums) poolSums(cell, out, x, n, s);
     if (!out.convolutions) return;
-    if (!isNode) s.ahead.set(x + imageFloats, x + imageFloats + imageFloats / 2, imageFloats / 2, 0, 1);
+    if (!isNode) s.ahead.set({x + imageFloats}, {x + imageFloats + imageFloats / 2}, imageFloats / 2, 0, 1);
     frameNormRelu(x, norm.scale, norm.shift, cell.blocks, size, s.x);
     for (int i = 0; i < out.count; i++) {
       const Edge& edge = cell.edges[out.list[i]];
@@ -185,8 +191,8 @@ struct Unit {
   int index, norm;
   const Convolution& convolution() const { return edge->convolution[norm]; }
   // What is behind its normalisation: the gradient of a node, or of the value that a second half reads.
-  const float* gradient(const Cell& cell) const {
-    return norm < kSeparables ? edge->firstGradients[norm] : cell.gradients[edge->plan->target];
+  Saved gradient(const Cell& cell) const {
+    return norm < kSeparables ? edge->firstGradients[norm] : Saved{cell.gradients[edge->plan->target]};
   }
 };
 
@@ -210,9 +216,9 @@ inline void forwardSecond(Cell& cell, const Outgoing& out) {
     for (int k = 0; k < count; k++) {
       const Unit& unit = units[k];
       const Convolution& first = firstOf(unit);
-      frameNormRelu(image(cell, first.y, node, n), first.scale, first.shift, cell.blocks, node, s.z);
+      withSaved(image(cell, first.y, node, n), [&](const auto* y) { frameNormRelu(y, first.scale, first.shift, cell.blocks, node, s.z); });
       // What the next unit reads, or the next image's first one.
-      const float* next = firstOf(units[(k + 1) % count]).y + (k + 1 < count ? n : n + 1) * imageFloats;
+      const Saved next = firstOf(units[(k + 1) % count]).y + (k + 1 < count ? n : n + 1) * imageFloats;
       s.ahead.set(next, next + half, half, 0, 1);
       withShape(unit.norm, 1, [&](auto shape) {
         unitForward(cell, unit.convolution(), s.z, node, image(cell, unit.convolution().y, node, n),

@@ -22,7 +22,7 @@ struct Convolution : BatchNorm {
   bool on = false;
   // Packed weights: [blocks][K·K][L] twice, the second turned by 180°; [out][in][group in][L out]; [in][out][group out][L in].
   float *depthwise, *flipped, *pointwise, *transposed;
-  float* y;                          // before the normalisation, [images][blocks][H·W][L]
+  Saved y;                           // rounded if the plan says so, before the normalisation, [images][blocks][H·W][L]
   float *a, *b, *k;                  // backward: dy = a·D + b·(y - mean) + k
   size_t depthwiseGradient, pointwiseGradient;  // offsets in a chunk's weight gradients
 };
@@ -37,7 +37,7 @@ struct Edge {
   int index;
   Convolution convolution[kUnits + 1];  // by Norm, kReduceNorm included
   Pooling pooling[2];                   // maximum, mean
-  float* firstGradients[kSeparables];   // backward: gradients at the first norms of the separable convolutions
+  Saved firstGradients[kSeparables];    // backward: gradients at the first norms of the separable convolutions
   bool skips() const { return plan->on[kSkip] && plan->stride == 1; }
 };
 
@@ -57,7 +57,7 @@ struct Scratch {
   int lanes;                         // of the image at hand that hold something
   PoolFrames frames;
   Ahead ahead;
-  struct { const float *gradient, *y; } next{};  // backward: what the unit after this one will read
+  struct { Saved gradient, y; } next{};  // backward: what the unit after this one will read
   OneImage image;                    // inference
 };
 
@@ -128,6 +128,7 @@ DARTS_INLINE void overNodeTiles(const Cell& cell, Body body) {
 // Of a tensor of all images: the n-th image of a state, and of its other groups.
 template <class T>
 DARTS_INLINE T* image(const Cell& cell, T* tensor, Size size, int n) { return tensor + n * cell.imageFloats(size); }
+DARTS_INLINE Saved image(const Cell& cell, Saved tensor, Size size, int n) { return tensor + n * cell.imageFloats(size); }
 DARTS_INLINE float* others(const Cell& cell, float* tensor, Size size, int n) { return tensor + n * cell.otherFloats(size); }
 
 inline int edgesFrom(const Plan& plan, int state, int* list) {

@@ -43,20 +43,24 @@ DARTS_INLINE void addStatistics(const V* values, float* sums, size_t channels, i
 // Lines to fetch ahead beside P pixels of pointwise work: it takes the longer part of a unit's time, so half of the lines.
 constexpr int aheadOf(int P) { return (P * L / 16 + 1) / 2; }
 
-// The pointwise part of a tile of output rows, into y, with statistics unless `sums` is null. Not inlined, nor is its
+// The pointwise part of a tile of output rows, into y, with statistics unless `sums` is null: those of the values as they
+// are read back, so that what is normalised has the mean and variance that backward takes for granted. Not inlined, nor is its
 // backward: each holds a kernel for every group of lanes, and in the kernels below, which are made for each shape, they
 // would be made as often.
+template <class T>
 __attribute__((noinline)) void pointwiseForward(const Cell& cell, const Convolution& c, int inBlocks, const float* t, size_t tile,
-    int y0, int pixels, float* y, float* sums, Ahead& ahead) {
+    int y0, int pixels, T* y, float* sums, Ahead& ahead) {
   const Size size = cell.nodeSize;
-  float* rows = y + static_cast<size_t>(y0) * size.width * L;
+  T* rows = y + static_cast<size_t>(y0) * size.width * L;
   pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, cell.fold, [&](int block, int p, auto count,
       const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(count)::value;
     ahead.step<aheadOf(P)>();
-    float* out = rows + block * size.block() + static_cast<size_t>(p) * L;
-    DARTS_UNROLL for (int j = 0; j < P; j++) stream(out + j * L, values[j]);
-    if (sums) addStatistics<P>(values, sums, cell.channels, block, y0 == 0 && p == 0);
+    T* out = rows + block * size.block() + static_cast<size_t>(p) * L;
+    V kept[P];
+    DARTS_UNROLL for (int j = 0; j < P; j++) kept[j] = rounded<T>(values[j]);
+    DARTS_UNROLL for (int j = 0; j < P; j++) stream(out + j * L, kept[j]);
+    if (sums) addStatistics<P>(kept, sums, cell.channels, block, y0 == 0 && p == 0);
   });
 }
 
@@ -73,36 +77,43 @@ DARTS_INLINE void depthwiseRows(const Cell& cell, const Convolution& c, const fl
 // y of one image from its framed input, and its sums (zeroed before) for the statistics, unless these are null.
 template <int K, int D, int S>
 __attribute__((noinline)) void unitForward(const Cell& cell, const Convolution& c, const float* framed, Size in,
-    float* y, float* sums, Scratch& s, Shape<K, D, S>) {
+    Saved y, float* sums, Scratch& s, Shape<K, D, S>) {
   const Size out = cell.nodeSize;
   const int rows = cell.tileRows();
   const size_t tile = static_cast<size_t>(rows) * out.width * L;
   for (int y0 = 0; y0 < out.height; y0 += rows) {
     const int here = least(rows, out.height - y0);
     depthwiseRows<K, D, S>(cell, c, framed, in, y0, here, s.t, tile, s.ahead);
-    pointwiseForward(cell, c, cell.blocks, s.t, tile, y0, here * out.width, y, sums, s.ahead);
+    withSaved(y, [&](auto* to) { pointwiseForward(cell, c, cell.blocks, s.t, tile, y0, here * out.width, to, sums, s.ahead); });
   }
 }
 
 // The gradient of one image behind a normalisation, and how much of it came through the image's path.
 struct Gradient {
-  const float* values;
+  Saved values;
   V path;
 };
 
 // A tile of dy = a·d + b·(y - mean) + k, the gradient before a normalisation: `pixels` of every block from row y0 on.
 // Lanes of images that are not there have none.
-DARTS_INLINE void loadGradient(const Convolution& c, const Gradient& gradient, const float* y, Size out, int y0, int pixels,
+template <class D, class Y>
+__attribute__((noinline)) void loadGradientOf(const Convolution& c, const D* d, V path, const Y* y, Size out, int y0, int pixels,
     int blocks, size_t tile, int lanes, float* dy) {
-  const float* d = gradient.values;
   const Mask present = firstLanes(lanes);
   for (int b = 0; b < blocks; b++) {
-    const V ca = load(c.a + b * L) * gradient.path, cb = keepWhere(present, load(c.b + b * L)),
+    const V ca = load(c.a + b * L) * path, cb = keepWhere(present, load(c.b + b * L)),
         ck = keepWhere(present, load(c.k + b * L)), mean = load(c.mean + b * L);
     const size_t at = b * out.block() + static_cast<size_t>(y0) * out.width * L;
     for (int p = 0; p < pixels; p++) store(dy + b * tile + p * L, fma(load(d + at + p * L), ca,
         fma(load(y + at + p * L) - mean, cb, ck)));
   }
+}
+
+DARTS_INLINE void loadGradient(const Convolution& c, const Gradient& gradient, Saved y, Size out, int y0, int pixels, int blocks,
+    size_t tile, int lanes, float* dy) {
+  withSaved(gradient.values, [&](const auto* d) {
+    withSaved(y, [&](const auto* values) { loadGradientOf(c, d, gradient.path, values, out, y0, pixels, blocks, tile, lanes, dy); });
+  });
 }
 
 // The gradient between the two convolutions, `rows` rows from dy on, into a framed image, for its turn as an input.
@@ -125,7 +136,7 @@ __attribute__((noinline)) void pointwiseBackward(const Cell& cell, const Convolu
 // Adds to the weight gradients g of the chunk, where they are wanted; writes dx (the gradient at the framed input), or adds to it.
 template <int K, int D, int S>
 __attribute__((noinline)) void unitBackward(const Cell& cell, const Convolution& c, const float* framed, Size in,
-    const Gradient& d, const float* y, float* g, float* dx, bool add, Scratch& s, Shape<K, D, S>) {
+    const Gradient& d, Saved y, float* g, float* dx, bool add, Scratch& s, Shape<K, D, S>) {
   const Size out = cell.nodeSize;
   const int rows = cell.tileRows(), blocks = cell.blocks;
   const size_t tile = static_cast<size_t>(rows) * out.width * L;
@@ -173,7 +184,7 @@ inline void gatherReduced(const Cell& cell, const float* framed, int y0, int row
       }
 }
 
-inline void reduceForward(const Cell& cell, const Convolution& c, const float* framed, float* y, float* sums,
+inline void reduceForward(const Cell& cell, const Convolution& c, const float* framed, Saved y, float* sums,
     Scratch& s) {
   const Size out = cell.nodeSize;
   const int rows = cell.tileRows();
@@ -181,13 +192,13 @@ inline void reduceForward(const Cell& cell, const Convolution& c, const float* f
   for (int y0 = 0; y0 < out.height; y0 += rows) {
     const int here = least(rows, out.height - y0);
     gatherReduced(cell, framed, y0, here, s.t, tile);
-    pointwiseForward(cell, c, 2 * cell.blocks, s.t, tile, y0, here * out.width, y, sums, s.ahead);
+    withSaved(y, [&](auto* to) { pointwiseForward(cell, c, 2 * cell.blocks, s.t, tile, y0, here * out.width, to, sums, s.ahead); });
   }
 }
 
 // Adds to dx.
 inline void reduceBackward(const Cell& cell, const Convolution& c, const float* framed, const Gradient& d,
-    const float* y, float* g, float* dx, Scratch& s) {
+    Saved y, float* g, float* dx, Scratch& s) {
   const Size in = cell.inSize, out = cell.nodeSize;
   const int rows = cell.tileRows(), blocks = cell.blocks;
   const size_t tile = static_cast<size_t>(rows) * out.width * L;

@@ -13,13 +13,16 @@ constexpr int padding(int K, int D) { return D * (K - 1) / 2; }
 // A tile of two tensors, which may be the same one: `floats` of each of `blocks` blocks, `stride` floats apart.
 struct Ahead {
   const char *first = nullptr, *second = nullptr;
+  int firstShift = 0, secondShift = 0;  // 1: of half the bytes
   size_t position = 0, bytes = 0, stride = 0;
   int blocks = 0;
-  void set(const float* a, const float* b, size_t floats, size_t apart, int count) {
-    first = reinterpret_cast<const char*>(a);
-    second = reinterpret_cast<const char*>(b);
+  void set(Saved a, Saved b, size_t values, size_t apart, int count) {
+    withSaved(a, [&](const auto* p) { first = reinterpret_cast<const char*>(p); });
+    withSaved(b, [&](const auto* p) { second = reinterpret_cast<const char*>(p); });
+    firstShift = a.halves != nullptr;
+    secondShift = b.halves != nullptr;
     position = 0;
-    bytes = floats * sizeof(float);
+    bytes = values * sizeof(float);
     stride = apart * sizeof(float);
     blocks = count;
   }
@@ -27,14 +30,14 @@ struct Ahead {
   DARTS_INLINE void step() {
     if (blocks == 0) return;
     DARTS_UNROLL for (int i = 0; i < Lines; i++) {
-      prefetch(first + position + i * 64);
-      prefetch(second + position + i * 64);
+      prefetch(first + ((position + i * 64) >> firstShift));
+      prefetch(second + ((position + i * 64) >> secondShift));
     }
     position += Lines * 64;
     if (position < bytes) return;
     position = 0;
-    first += stride;
-    second += stride;
+    first += stride >> firstShift;
+    second += stride >> secondShift;
     blocks--;
   }
 };

@@ -62,11 +62,12 @@ inline void frameReluRows(const float* x, int blocks, Size size, int begin, int 
 }
 
 // The same with a normalisation before it: max(scale·x + shift, 0).
-inline void frameNormRelu(const float* x, const float* scales, const float* shifts, int blocks, Size size, float* framed) {
+template <class T>
+inline void frameNormRelu(const T* x, const float* scales, const float* shifts, int blocks, Size size, float* framed) {
   for (int b = 0; b < blocks; b++) {
     const V scale = load(scales + b * L), shift = load(shifts + b * L);
     for (int y = 0; y < size.height; y++) {
-      const float* from = x + b * size.block() + static_cast<size_t>(y) * size.width * L;
+      const T* from = x + b * size.block() + static_cast<size_t>(y) * size.width * L;
       float* to = framed + b * size.framedBlock() + size.framed(y, 0);
       for (int i = 0; i < size.width; i++) store(to + i * L, relu(fma(load(from + i * L), scale, shift)));
     }

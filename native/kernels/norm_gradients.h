@@ -26,29 +26,42 @@ inline bool weighsSkip(const Edge& edge) { return edge.skips() && edge.plan->mix
 inline void edgeDots(Cell& cell, const Outgoing& out, int i, int n, int b, size_t at, int pixels, const Scratch& s) {
   const Edge& edge = cell.edges[out.list[i]];
   const Size node = cell.nodeSize;
-  int norms[Terms::kMost];
+  int norms[kMostTerms];
   const int count = edgeTerms(edge, norms);
-  Terms terms;
+  Terms<> terms;
+  Terms<Bfloat16> saved;
   for (int t = 0; t < count; t++) {
     const int norm = norms[t];
     if (norm == kMaxNorm) terms.add(s.pooledMax, load(edge.pooling[0].mean + b * L));
     else if (norm == kAvgNorm) terms.add(s.pooledMean, load(edge.pooling[1].mean + b * L));
-    else terms.add(image(cell, edge.convolution[norm].y, node, n) + at, load(edge.convolution[norm].mean + b * L));
+    else {
+      const Saved y = image(cell, edge.convolution[norm].y, node, n) + at;
+      const V mean = load(edge.convolution[norm].mean + b * L);
+      if (y.halves) saved.add(y.halves, mean);
+      else terms.add(y.floats, mean);
+    }
   }
   if (weighsSkip(edge)) terms.add(image(cell, cell.states[out.state], cell.sizeOf(out.state), n) + at,
       load(cell.normOf(out.state).mean + b * L));
-  if (terms.count == 0) return;
+  if (terms.count + saved.count == 0) return;
   const float* d = image(cell, cell.gradients[edge.plan->target], node, n) + at;
   float* dots = cell.partial(n, kSlotsOfEdge * i) + b * L;
-  withCount(terms.count, [&](auto terms_) DARTS_LAMBDA { dotRow<decltype(terms_)::value>(terms, d, pixels, dots,
-      cell.channels); });
+  withCount(saved.count, [&](auto count) DARTS_LAMBDA {
+    constexpr int N = decltype(count)::value;
+    if constexpr (N > 0) dotRow<N>(saved, d, pixels, dots, cell.channels);
+  });
+  withCount(terms.count, [&](auto count) DARTS_LAMBDA {
+    constexpr int N = decltype(count)::value;
+    if (saved.count == 0) dotRow<N>(terms, d, pixels, dots, cell.channels);
+    else if constexpr (N > 0) dotRow<N, false>(terms, d, pixels, dots + saved.count * cell.channels, cell.channels);
+  });
 }
 
 inline void gradientSums(Cell& cell, const Outgoing& out) {
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
   bool pools = false, any = false;
   for (int i = 0; i < out.count; i++) {
-    int norms[Terms::kMost];
+    int norms[kMostTerms];
     const Edge& edge = cell.edges[out.list[i]];
     const int count = edgeTerms(edge, norms);
     pools = pools || (count > 0 && norms[count - 1] >= kMaxNorm);
@@ -109,7 +122,7 @@ inline void totalsOfEdges(const Cell& cell, const Outgoing& out) {
   int slots = 0;
   for (int i = 0; i < out.count; i++) {
     const Edge& edge = cell.edges[out.list[i]];
-    int norms[Terms::kMost];
+    int norms[kMostTerms];
     const int terms = edgeTerms(edge, norms), first = kSlotsOfEdge * i;
     for (int t = 0; t <= terms && terms > 0; t++) list[slots++] = {first + t, cell.pathsOf(edge)};
     if (!weighsSkip(edge)) continue;
@@ -127,7 +140,7 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const BackwardCall
   }
   for (int i = 0; i < out.count; i++) {
     Edge& edge = cell.edges[out.list[i]];
-    int norms[Terms::kMost];
+    int norms[kMostTerms];
     const int count = edgeTerms(edge, norms), first = kSlotsOfEdge * i;
     for (int t = 0; t < count; t++)
       gradientOfNorm(cell, edge, norms[t], cell.partials.total(first), cell.partials.total(first + 1 + t), call);

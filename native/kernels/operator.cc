@@ -249,10 +249,10 @@ at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<
     const c10::optional<at::Tensor>& bypass, const c10::optional<at::Tensor>& paths, at::TensorList given,
     at::IntArrayRef givenTo, at::TensorList weights, at::TensorList statistics, int64_t channels, int64_t groups,
     int64_t nodes, bool reduction, at::IntArrayRef inputs, at::IntArrayRef edges, at::IntArrayRef operations,
-    at::IntArrayRef active, at::IntArrayRef concat, bool training, double momentum, double eps, bool recompute) {
+    at::IntArrayRef active, at::IntArrayRef concat, bool training, double momentum, double eps, bool recompute, bool halves) {
   const CellArguments arguments{{s0, s1}, mixture.value_or(at::Tensor()), bypass.value_or(at::Tensor()),
       paths.value_or(at::Tensor()), given, weights, statistics, givenTo, channels, groups, nodes,
-      reduction, inputs, edges, operations, active, concat, training, momentum, eps};
+      reduction, inputs, edges, operations, active, concat, training, halves, momentum, eps};
   const auto run = c10::make_intrusive<Run>();
   run->kernels = &selectKernels();
   run->recompute = recompute;
@@ -296,11 +296,13 @@ int64_t kernelLanes() { return selectKernels().lanes; }
 //               the mixture, or -1; active: whether each is evaluated, or none for all
 //   concat      the states that are put out: the parts of the result, [outputs, N, blocks, H, W, lanes]
 //   recompute   whether nothing but its arguments is kept for backward, which runs forward once more
+//   halves      whether convolutions' outputs before their normalisations, and the gradients at the first ones of separable
+//               convolutions, are stored as bfloat16: arithmetic, states and sums stay float32
 TORCH_LIBRARY(darts, library) {
   library.def(
       "cell(Tensor s0, Tensor s1, Tensor? mixture, Tensor? bypass, Tensor? paths, Tensor[] given, int[] given_to, "
       "Tensor[] weights, Tensor[] statistics, int channels, int groups, int nodes, bool reduction, int[] inputs, "
-      "int[] edges, int[] operations, int[] active, int[] concat, bool training, float momentum=0.1, float eps=1e-05, bool recompute=False) -> Tensor",
+      "int[] edges, int[] operations, int[] active, int[] concat, bool training, float momentum=0.1, float eps=1e-05, bool recompute=False, bool halves=False) -> Tensor",
       cell);
   library.def("kernel_lanes() -> int", kernelLanes);
   library.def("release_memory() -> int", [] {

@@ -95,7 +95,7 @@ inline void passInput(const Cell& cell, int state, int n) {
 // Calls add(edges, count) for the listed edges, as many at a time as Terms holds in one go.
 template <class Add>
 DARTS_INLINE void inBatches(const int* edges, int count, Add add) {
-  constexpr int kAtOnce = Terms::kMost;
+  constexpr int kAtOnce = kMostTerms;
   for (int i = 0; i < count; i += kAtOnce) add(edges + i, least(kAtOnce, count - i), i == 0);
 }
 
@@ -115,7 +115,7 @@ inline void completeNode(const Cell& cell, int state, int n, const Scratch& s) {
         continue;
       }
       inBatches(edges, count, [&](const int* batch, int size, bool first) {
-        Terms terms;
+        Terms<> terms;
         for (int i = 0; i < size; i++) {
           const float* passed = cell.passed[cell.plan->edge[batch[i]].source] + n * cell.otherFloats(node);
           terms.add(passed + (reg - cell.blocks) * node.block() + row.at, all(cell.bypass[batch[i]]));
@@ -145,8 +145,8 @@ inline void takeApart(const Cell& cell, int state, int n, const Scratch& s) {
 }
 
 // Gradients of the nodes that a state's other groups reach, as terms with the weights of the edges.
-inline Terms bypassTerms(const Cell& cell, const int* edges, int count, int n, bool weighted) {
-  Terms terms;
+inline Terms<> bypassTerms(const Cell& cell, const int* edges, int count, int n, bool weighted) {
+  Terms<> terms;
   for (int i = 0; i < count; i++)
     terms.add(cell.otherGradients[cell.plan->edge[edges[i]].target] + n * cell.otherFloats(cell.nodeSize),
         weighted ? all(cell.bypass[edges[i]]) : zero());
@@ -159,8 +159,8 @@ inline void bypassSums(const Cell& cell, int state, const int* edges, int count,
   const size_t floats = cell.otherFloats(cell.nodeSize);
   const float* passed = cell.passed[state] + n * floats;
   inBatches(edges, count, [&](const int* batch, int size, bool) {
-    alignas(L * sizeof(float)) float dots[(Terms::kMost + 1) * L] = {};
-    const Terms terms = bypassTerms(cell, batch, size, n, false);
+    alignas(L * sizeof(float)) float dots[(kMostTerms + 1) * L] = {};
+    const Terms<> terms = bypassTerms(cell, batch, size, n, false);
     withCount(size, [&](auto terms_) DARTS_LAMBDA {
       dotRow<decltype(terms_)::value>(terms, passed, static_cast<int>(floats / L), dots, L);
     });
@@ -178,7 +178,7 @@ inline void backwardBypass(const Cell& cell, int state, const int* edges, int co
   for (int b = 0; b < (cell.plan->groups - 1) * cell.blocks; b++) {
     float* to = halved ? s.dMax : gradient + b * node.block();
     inBatches(edges, count, [&](const int* batch, int number, bool first) {
-      Terms terms = bypassTerms(cell, batch, number, n, true);
+      Terms<> terms = bypassTerms(cell, batch, number, n, true);
       for (int i = 0; i < number; i++) terms.row[i] += b * node.block();
       withCount(number, [&](auto terms_) DARTS_LAMBDA {
         constexpr int N = decltype(terms_)::value;

@@ -16,6 +16,9 @@ struct Supply {
   }
   template <class... Piece>
   void takeEach(size_t floats, Piece&... pieces) { ((pieces = take(floats)), ...); }
+  Saved takeSaved(size_t values, bool halves) {
+    return halves ? Saved{nullptr, reinterpret_cast<Bfloat16*>(take(values / 2))} : Saved{take(values)};
+  }
   int32_t* takeInts(size_t ints) { return reinterpret_cast<int32_t*>(take(ints)); }
 };
 
@@ -96,7 +99,7 @@ inline void placeArena(Cell& cell, Supply& supply, bool keep) {
   placeStates(cell, supply);
   for (int e = 0; e < cell.plan->edges; e++)
     for (Convolution& c : cell.edges[e].convolution)
-      if (c.on) c.y = supply.take(cell.images * cell.imageFloats(cell.nodeSize));
+      if (c.on) c.y = supply.takeSaved(cell.images * cell.imageFloats(cell.nodeSize), cell.plan->halves);
 }
 
 // Whole states that lie outside: inputs that are states already, and what is put out.
@@ -204,7 +207,7 @@ inline size_t placeEdgeGradients(Cell& cell, Supply& supply, int state) {
   for (int i = 0; i < count; i++) {
     Edge& edge = cell.edges[list[i]];
     for (int q = 0; q < kSeparables; q++)
-      if (edge.convolution[q].on) edge.firstGradients[q] = supply.take(cell.images * cell.imageFloats(cell.nodeSize));
+      if (edge.convolution[q].on) edge.firstGradients[q] = supply.takeSaved(cell.images * cell.imageFloats(cell.nodeSize), cell.plan->halves);
     for (int n = 0; n <= kReduceNorm; n++) {
       Convolution& c = edge.convolution[n];
       if (!c.on) continue;

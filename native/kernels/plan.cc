@@ -247,6 +247,7 @@ Plan makePlan(const CellArguments& a, int64_t lanes) {
   plan.nodes = static_cast<int>(a.nodes);
   plan.states = plan.nodes + 2;
   plan.training = a.training;
+  plan.halves = a.halves;
   plan.eps = a.eps;
   plan.momentum = a.momentum;
   Walk walk(a);

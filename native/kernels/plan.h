@@ -23,7 +23,7 @@ struct CellArguments {
   at::IntArrayRef operations;       // edge, operation, kind of norm and index in the mixture (or -1) of each
   at::IntArrayRef active;           // a flag for each operation, or none for all
   at::IntArrayRef concat;           // states that are put out
-  bool training;
+  bool training, halves;
   double momentum, eps;
 };
 

@@ -7,20 +7,23 @@
 DARTS_BEGIN
 
 // Rows to combine: at most the five convolutions, both poolings and the skip connection of an edge.
+constexpr int kMostTerms = 8;
+
+template <class T = float>
 struct Terms {
-  static constexpr int kMost = 8;
+  static constexpr int kMost = kMostTerms;
   int count = 0;
-  const float* row[kMost];
+  const T* row[kMost];
   V factor[kMost];  // a weight, or a shift
-  DARTS_INLINE void add(const float* from, V f) {
+  DARTS_INLINE void add(const T* from, V f) {
     row[count] = from;
     factor[count++] = f;
   }
 };
 
-template <int N, bool First>
-DARTS_INLINE void weightedRow(const Terms& terms, V constant, int width, float* to) {
-  const float* row[N + 1];
+template <int N, bool First, class T>
+DARTS_INLINE void weightedRow(const Terms<T>& terms, V constant, int width, float* to) {
+  const T* row[N + 1];
   V weight[N + 1];
   DARTS_UNROLL for (int t = 0; t < N; t++) {
     row[t] = terms.row[t];
@@ -36,11 +39,11 @@ DARTS_INLINE void weightedRow(const Terms& terms, V constant, int width, float* 
   }
 }
 
-// dots[0] += Σ d, dots[1 + t] += Σ d·(row[t] - shift[t]); [..][L], `step` floats apart. Shifted by the mean, sums do not
-// cancel where the mean is much larger than the deviation.
-template <int N>
-DARTS_INLINE void dotRow(const Terms& terms, const float* d, int width, float* dots, size_t step) {
-  const float* row[N + 1];
+// dots[0] += Σ d unless it is there already, dots[1 + t] += Σ d·(row[t] - shift[t]); [..][L], `step` floats apart. Shifted
+// by the mean, sums do not cancel where the mean is much larger than the deviation.
+template <int N, bool Sum = true, class T>
+DARTS_INLINE void dotRow(const Terms<T>& terms, const float* d, int width, float* dots, size_t step) {
+  const T* row[N + 1];
   V shift[N + 1], sum[N + 1];
   DARTS_UNROLL for (int t = 0; t < N; t++) {
     row[t] = terms.row[t];
@@ -49,7 +52,7 @@ DARTS_INLINE void dotRow(const Terms& terms, const float* d, int width, float* d
   DARTS_UNROLL for (int t = 0; t <= N; t++) sum[t] = load(dots + t * step);
   for (int i = 0; i < width; i++) {
     const V value = load(d + i * L);
-    sum[0] += value;
+    if constexpr (Sum) sum[0] += value;
     prefetch(d + (i + width) * L);
     DARTS_UNROLL for (int t = 0; t < N; t++) {
       prefetch(row[t] + (i + width) * L);

@@ -86,6 +86,25 @@ DARTS_INLINE V max(V a, V b) {
 }
 DARTS_INLINE V relu(V v) { return max(zero(), v); }
 
+// bfloat16: the upper half of a float.
+struct Bfloat16 { uint16_t bits; };
+
+typedef uint32_t Bits __attribute__((vector_size(L * 4)));
+typedef uint16_t Halves __attribute__((vector_size(L * 2), may_alias));
+
+DARTS_INLINE V load(const Bfloat16* p) {
+  return reinterpret_cast<V>(__builtin_convertvector(*reinterpret_cast<const Halves*>(p), Bits) << 16);
+}
+
+// A value as it will be read back from a tensor of T: of bfloat16 the nearest, of two the even one. Infinities stay what
+// they are, and so does what arithmetic makes that is no number.
+template <class T>
+DARTS_INLINE V rounded(V v) {
+  if constexpr (sizeof(T) == sizeof(float)) return v;
+  const Bits bits = reinterpret_cast<Bits>(v);
+  return reinterpret_cast<V>((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff0000);
+}
+
 // Past the caches: for tensors that are read again only in a later phase. `p` is aligned to a register.
 DARTS_INLINE void stream(float* p, V v) {
 #if defined(__AVX512F__)
@@ -95,6 +114,32 @@ DARTS_INLINE void stream(float* p, V v) {
 #else
   store(p, v);
 #endif
+}
+// The same for a value that is rounded already.
+DARTS_INLINE void stream(Bfloat16* p, V v) {
+  const Halves upper = __builtin_convertvector(reinterpret_cast<Bits>(v) >> 16, Halves);
+#if defined(__AVX512F__)
+  _mm256_stream_si256(reinterpret_cast<__m256i*>(p), reinterpret_cast<__m256i>(upper));
+#elif defined(__AVX2__)
+  _mm_stream_si128(reinterpret_cast<__m128i*>(p), reinterpret_cast<__m128i>(upper));
+#else
+  *reinterpret_cast<Halves*>(p) = upper;
+#endif
+}
+
+// A tensor of floats, or of bfloat16: one of the two is there.
+struct Saved {
+  float* floats = nullptr;
+  Bfloat16* halves = nullptr;
+  Saved operator+(size_t values) const { return halves ? Saved{nullptr, halves + values} : Saved{floats + values}; }
+  explicit operator bool() const { return floats || halves; }
+};
+
+// Calls body(pointer to its values).
+template <class Body>
+DARTS_INLINE void withSaved(Saved tensor, Body body) {
+  if (tensor.halves) body(tensor.halves);
+  else body(tensor.floats);
 }
 
 // Into the second cache. The address may lie anywhere.

@@ -279,6 +279,13 @@ export const configSchema = z.strictObject({
       "let fused cells keep nothing but their inputs, and compute their insides again on the way back: " +
         "less memory, more time, the same results",
     ),
+  storage: z
+    .enum(["fp32", "bf16"])
+    .default("fp32")
+    .describe(
+      "what fused cells keep on the way there for the way back: fp32 values, or these rounded to bf16, which takes less memory " +
+        "and time; they compute in fp32 all the same",
+    ),
   checkpointSeconds: rate
     .default(60)
     .describe("seconds between two checkpoints within an epoch (0: after every step)"),

@@ -43,7 +43,7 @@ function smallerBatches(section: Section, subject: PlanSubject, room: number): s
   ];
 }
 
-/** Bytes of tensors; undefined where the settings go with no cells of this search or training (recompute). */
+/** Bytes of tensors; undefined where the settings go with no cells of this search or training (recompute, storage). */
 function bytesIfPossible(section: Section, subject: PlanSubject): number | undefined {
   try {
     return rehearse(section, subject).atLoad;
@@ -73,6 +73,9 @@ function otherSettings(
     ...(fused ? [] : [{ key: "kernels", value: "auto", config: { ...config, kernels: "auto" as const } }]),
     ...(fused && !config.recompute
       ? [{ key: "recompute", value: "true", config: { ...config, recompute: true } }]
+      : []),
+    ...(fused && config.storage === "fp32"
+      ? [{ key: "storage", value: "bf16", config: { ...config, storage: "bf16" as const } }]
       : []),
     ...others.map((other) => ({ key: "search.method", value: other.search.method, config: other })),
   ];

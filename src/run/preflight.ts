@@ -1,4 +1,5 @@
 // What can be wrong with a configuration on a data set, found before a run folder is made and hours are spent.
+import { fusedOnly } from "../config/fused-only.ts";
 import type { Config } from "../config/schema.ts";
 import type { ImageDataset } from "../data/dataset.ts";
 import type { Size } from "../data/resize.ts";
@@ -35,14 +36,12 @@ function spacesOf({ space }: Config, { searches, trains }: Intent): ReadonlySet<
 }
 
 /** Throws where nothing but fused cells will do, and those of the space are not. */
-function checkKernels({ kernels, recompute }: Config, { name, skeleton }: SearchSpace): void {
-  if ((kernels !== "fused" && !recompute) || skeleton.inputs === 2) return;
-  const [asked, advice] =
-    kernels === "fused"
-      ? ["kernels is fused", "kernels to auto or composite"]
-      : ["recompute is true", "recompute to false"];
+function checkKernels(config: Config, { name, skeleton }: SearchSpace): void {
+  const setting = fusedOnly(config);
+  if (!setting || skeleton.inputs === 2) return;
   throw new UserError(
-    `${asked}, but space.name is ${name}: its cells read one cell, and the fused kernels take cells that read two. Set ${advice}.`,
+    `${setting.asked}, but space.name is ${name}: its cells read one cell, and the fused kernels take cells that read two. ` +
+      `Set ${setting.advice}.`,
   );
 }
 

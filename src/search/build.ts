@@ -42,7 +42,7 @@ export function buildMethod(config: Config, images: Images, random: Generator): 
 
 /** A supernet with weights drawn from libtorch's generator. */
 export function buildSupernet(
-  { space, kernels, recompute, device }: Config,
+  { space, kernels, recompute, storage, device }: Config,
   { train, classes }: Images,
   { channels, cells, candidates }: SearchShape,
   { createEdge, fixedReduction }: Pick<SearchMethod, "createEdge" | "fixedReduction">,
@@ -65,6 +65,7 @@ export function buildSupernet(
     fixedReduction,
     kernels,
     recompute,
+    storage,
   }).to({ device });
 }
 

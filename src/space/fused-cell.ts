@@ -19,12 +19,17 @@ import {
 /** Fused CPU kernels where they fit, always (an error where they do not), or libtorch's operators one by one. */
 export type Kernels = "auto" | "fused" | "composite";
 
+/** What fused cells keep for backward in: float32, or rounded to bfloat16. They compute in float32 all the same. */
+export type Storage = "fp32" | "bf16";
+
 /** How a cell's operations count in one forward pass. */
 export interface FusedPass {
   /** Batch statistics, or the running ones. */
   readonly training: boolean;
   /** Whether nothing but the inputs is kept for backward, which then computes again what it needs; absent: no. */
   readonly recompute?: boolean;
+  /** What is kept for backward; absent: fp32. */
+  readonly storage?: Storage;
   /** Weights that the plan's operations refer to by their index, any shape. */
   readonly mixture?: Tensor;
   /** Weight of each edge for the channels that pass its operations by, [edges], where a plan has groups; absent: 1. */
@@ -103,6 +108,7 @@ export class FusedCell {
       this.#momentum,
       this.#eps,
       pass.recompute ?? false,
+      pass.storage === "bf16",
     ) as Tensor;
     return new BlockedImages(blocks, channels);
   }
@@ -149,6 +155,7 @@ export function fusable(images: Images): boolean {
 export interface CellPaths {
   readonly kernels: Kernels;
   readonly recompute: boolean;
+  readonly storage: Storage;
   readonly fused: FusedCell | undefined;
   /** What the fused cell is told, for a batch of so many images. */
   readonly pass: (images: number) => FusedPass;
@@ -161,7 +168,7 @@ export interface CellPaths {
 export function forwardCell<Layout extends Images>(
   s0: Layout,
   s1: Layout,
-  { kernels, recompute, fused, pass, composite, parts }: CellPaths,
+  { kernels, recompute, storage, fused, pass, composite, parts }: CellPaths,
 ): Layout {
   const result = scope((): Images => {
     if (fused && fusable(s0) && fusable(s1)) {
@@ -172,6 +179,7 @@ export function forwardCell<Layout extends Images>(
     const [x0, x1] = [s0, s1].map(toImages);
     if (kernels === "fused") throw notFusable(x0);
     if (recompute) throw notRecomputable(x0);
+    if (storage === "bf16") throw notStorable(x0);
     const output = composite(x0, x1);
     return s1 instanceof BlockedImages ? BlockedImages.from(output, parts) : output;
   });
@@ -190,6 +198,13 @@ function notRecomputable({ device, dtype }: Tensor): UserError {
   return new UserError(
     `recompute is true, but libtorch's operators compute these cells (on ${device}, ${dtype}), and only fused cells can ` +
       "be computed again. Set recompute to false, or kernels to auto and device to cpu where a cell's operations allow it.",
+  );
+}
+
+function notStorable({ device, dtype }: Tensor): UserError {
+  return new UserError(
+    `storage is bf16, but libtorch's operators compute these cells (on ${device}, ${dtype}), and only fused cells keep their ` +
+      "tensors in bfloat16. Set storage to fp32, or kernels to auto and device to cpu where a cell's operations allow it.",
   );
 }
 

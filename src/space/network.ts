@@ -8,7 +8,7 @@ import { cat, ones, type Tensor } from "../tensor/tensor.ts";
 import { AuxiliaryHead } from "./auxiliary-head.ts";
 import { averageOf, type Images, toBlocked, toImages } from "./blocked.ts";
 import { type DropPath, dropPath, pathScale } from "./drop-path.ts";
-import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels } from "./fused-cell.ts";
+import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels, type Storage } from "./fused-cell.ts";
 import { operationBuilder } from "./operations.ts";
 import { BlockCell } from "./reduction-block.ts";
 import { DARTS_SKELETON, type Skeleton, stemHalvings } from "./skeleton.ts";
@@ -40,6 +40,8 @@ export interface NetworkOptions {
   readonly kernels?: Kernels;
   /** Whether fused cells keep only their inputs and compute again in backward. An error where cells are not fused. */
   readonly recompute?: boolean;
+  /** What fused cells keep for backward in; absent: fp32. bf16 is an error where cells are not fused. */
+  readonly storage?: Storage;
 }
 
 /** A discrete cell: every node sums its chosen operations. */
@@ -53,6 +55,7 @@ export class NetworkCell extends Module {
   readonly inputs: Inputs;
   readonly kernels: Kernels;
   readonly recompute: boolean;
+  readonly storage: Storage;
   readonly #fused: FusedCell | undefined;
 
   constructor(
@@ -61,9 +64,10 @@ export class NetworkCell extends Module {
     {
       kernels = "auto",
       recompute = false,
+      storage = "fp32",
       affine = true,
       skeleton = DARTS_SKELETON,
-    }: Pick<NetworkOptions, "kernels" | "recompute"> & {
+    }: Pick<NetworkOptions, "kernels" | "recompute" | "storage"> & {
       readonly affine?: boolean;
       readonly skeleton?: Skeleton;
     } = {},
@@ -80,6 +84,7 @@ export class NetworkCell extends Module {
       .map(([op, source]) => operationBuilder(op)(channels, reduction && source < inputs ? 2 : 1, affine));
     this.kernels = kernels;
     this.recompute = recompute;
+    this.storage = storage;
     const [older, newer] = [this.preprocess0, this.preprocess1];
     // The kernels' cells read two, and bring both to their channels.
     if (kernels === "composite" || !older || !newer) return;
@@ -116,11 +121,13 @@ export class NetworkCell extends Module {
     return forwardCell(s0, s1, {
       kernels: composite ? "composite" : this.kernels,
       recompute: this.recompute && !composite,
+      storage: composite ? "fp32" : this.storage,
       fused: composite ? undefined : this.#fused,
       parts: this.concat.length,
       pass: (images) => ({
         training: this.training,
         recompute: this.recompute,
+        storage: this.storage,
         paths: this.#paths(images, drop),
       }),
       composite: (x0, x1) => this.#compose(x0, x1, drop),
@@ -191,11 +198,11 @@ export class Network extends Module {
       afterReduction: imagenet,
       skeleton,
     });
-    const { kernels, recompute } = options;
+    const { kernels, recompute, storage } = options;
     this.cells = places.map((place) =>
       place.reduction && skeleton.reduction !== "cell"
         ? new BlockCell(skeleton.reduction, place)
-        : new NetworkCell(genotype, place, { kernels, recompute, skeleton }),
+        : new NetworkCell(genotype, place, { kernels, recompute, storage, skeleton }),
     );
 
     const auxiliaryAt = this.#auxiliaryAt(cells);

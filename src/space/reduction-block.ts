@@ -62,6 +62,7 @@ export class BlockCell extends Module {
     return forwardCell(s0, s1, {
       kernels: "auto",
       recompute: false,
+      storage: "fp32",
       fused: undefined,
       pass: () => ({ training: this.training }),
       composite: (_, x) => this.block.forward(x),

@@ -10,7 +10,7 @@ import type { Candidates } from "./candidates.ts";
 import type { CellPlan } from "./cell-plan.ts";
 import { outputOf } from "./declare-space.ts";
 import { type DropPath, dropPath } from "./drop-path.ts";
-import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels } from "./fused-cell.ts";
+import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels, type Storage } from "./fused-cell.ts";
 import { type EdgeContext, type EdgeModule, MixedOp } from "./mixed-op.ts";
 import { FactorizedReduce, ReLUConvBN } from "./operations.ts";
 import { PartialMixedOp } from "./partial-channels.ts";
@@ -59,7 +59,7 @@ export interface FixedReduction {
   readonly states: number;
   readonly create: (
     place: CellPlace,
-    how: Required<Pick<SupernetOptions, "kernels" | "recompute">>,
+    how: Required<Pick<SupernetOptions, "kernels" | "recompute" | "storage">>,
   ) => FixedCell;
 }
 
@@ -86,6 +86,8 @@ export interface SupernetOptions {
   readonly kernels?: Kernels;
   /** Whether fused cells keep only their inputs and compute again in backward. An error where cells are not fused. */
   readonly recompute?: boolean;
+  /** What fused cells keep for backward in; absent: fp32. bf16 is an error where cells are not fused. */
+  readonly storage?: Storage;
 }
 
 /** What maps a cell's inputs to its channels; without a layer for what it does not read, or reads as it is. */
@@ -127,6 +129,7 @@ export class SupernetCell extends Module {
   readonly concat: readonly number[];
   readonly kernels: Kernels;
   readonly recompute: boolean;
+  readonly storage: Storage;
   readonly #fused: FusedCell | undefined;
 
   constructor(options: SupernetOptions, place: CellPlace) {
@@ -139,6 +142,7 @@ export class SupernetCell extends Module {
       createEdge = (context) => new MixedOp(context),
       kernels = "auto",
       recompute = false,
+      storage = "fp32",
     } = options;
     const candidates = options.candidates?.[reduction ? "reduce" : "normal"];
     super();
@@ -160,6 +164,7 @@ export class SupernetCell extends Module {
     );
     this.kernels = kernels;
     this.recompute = recompute;
+    this.storage = storage;
     const [older, newer] = [this.preprocess0, this.preprocess1];
     // The kernels' cells read two, and bring both to their channels.
     if (kernels === "composite" || !older || !newer) return;
@@ -191,11 +196,13 @@ export class SupernetCell extends Module {
     return forwardCell(s0, s1, {
       kernels: composite ? "composite" : this.kernels,
       recompute: this.recompute && !composite,
+      storage: composite ? "fp32" : this.storage,
       fused,
       parts: this.concat.length,
       pass: () => ({
         training: this.training,
         recompute: this.recompute,
+        storage: this.storage,
         // An edge's weight multiplies all of its candidates, so it can as well multiply their weights, and what passes them by.
         mixture: edges ? operations.mul(edges.reshape([-1, 1])) : operations,
         bypass: edges,
@@ -251,7 +258,7 @@ export class Supernet extends Module {
     super();
     this.options = options;
     const { channels, stemMultiplier, imageChannels, classes, nodes, fixedReduction } = options;
-    const { kernels = "auto", recompute = false, skeleton = DARTS_SKELETON } = options;
+    const { kernels = "auto", recompute = false, storage = "fp32", skeleton = DARTS_SKELETON } = options;
     const stem = createStem(skeleton.stem, { imageChannels, channels, multiplier: stemMultiplier });
     this.stem = stem.stem;
     this.stem0 = stem.stem0;
@@ -270,7 +277,9 @@ export class Supernet extends Module {
     this.cells = places.map((place) => {
       if (!place.reduction) return new SupernetCell(options, place);
       if (skeleton.reduction !== "cell") return new BlockCell(skeleton.reduction, place);
-      return fixedReduction?.create(place, { kernels, recompute }) ?? new SupernetCell(options, place);
+      return (
+        fixedReduction?.create(place, { kernels, recompute, storage }) ?? new SupernetCell(options, place)
+      );
     });
     const { outputChannels } = places[places.length - 1];
     this.lastact = lastActivation(skeleton, outputChannels);

@@ -38,7 +38,13 @@ interface TrainingState {
 /** The network that a configuration and a data set ask for, untrained. Draws from libtorch's generator. */
 export function createNetwork(
   genotype: Genotype,
-  { train, device, kernels, recompute }: Pick<Config, "train" | "device" | "kernels" | "recompute">,
+  {
+    train,
+    device,
+    kernels,
+    recompute,
+    storage,
+  }: Pick<Config, "train" | "device" | "kernels" | "recompute" | "storage">,
   { classes, train: images }: Pick<ImageDataset, "classes" | "train">,
 ): Network {
   return new Network({
@@ -52,6 +58,7 @@ export function createNetwork(
     auxiliary: train.auxiliary,
     kernels,
     recompute,
+    storage,
   }).to({ device });
 }
 

@@ -212,8 +212,8 @@ test("a run in use by a live process is refused, and so is a second run into its
 const MISTAKES: readonly (readonly [what: string, args: readonly string[], message: RegExp])[] = [
   [
     "settings that make another run of it",
-    [...resume, "--seed", "9", "--search-epochs", "5"],
-    /runs\/it cannot go on with other settings: seed is 9, was 2; search\.epochs is 5, was 3\. Leave them out/,
+    [...resume, "--seed", "9", "--storage", "bf16", "--search-epochs", "5"],
+    /runs\/it cannot go on with other settings: seed is 9, was 2; storage is "bf16", was "fp32"; search\.epochs is 5, was 3\. Leave them out/,
   ],
   [
     "fewer random cells",

@@ -115,6 +115,7 @@ test("mistakes about spaces end in a sentence", () => {
   );
   refused(["search", "--config", "bench.yaml", "--search-method", "sgas"], /two edges each node keeps/);
   refused(["search", "--config", "bench.yaml", "--kernels", "fused"], /kernels is fused, but/);
+  refused(["search", "--config", "bench.yaml", "--storage", "bf16"], /storage is bf16, but/);
   refused(["show", "|none~0|+|none~0|"], /got 2 nodes/);
   refused(["diff", "DARTS_V2", CELL], /a cell of the space darts .* a cell of the space nas-bench-201/);
 });

@@ -242,3 +242,20 @@ test("a method that is added at run time has its options in configurations and f
     /already a search method mine/,
   );
 });
+
+test("R-DARTS' drop-path refuses each setting that only fused cells can keep", () => {
+  const { check, options } = findMethod("r-darts");
+  const values = options.parse({ dropPath: 0.2 });
+  for (const [set, said] of [
+    ["recompute=true", "recompute is true"],
+    ["storage=bf16", "storage is bf16"],
+    ["kernels=fused", "kernels is fused"],
+  ] as const) {
+    const config = resolveConfig({ set: ["search.method=r-darts", set] });
+    assert.match(
+      mistake(() => check!(config, values)),
+      new RegExp(`dropPath is 0\\.2, but ${said}.* Set ${said.split(" ")[0]} to `),
+    );
+    check!(config, options.parse({}));
+  }
+});

@@ -17,6 +17,7 @@ const OURS = [
   "deterministic",
   "kernels",
   "recompute",
+  "storage",
   "data.path",
   "data.imageSize",
   "data.imageWidth",

@@ -31,6 +31,11 @@ for (const [name, one] of Object.entries<MemoryCase>({
     images: 80,
     settings: { "search.channels": 16, "search.cells": 5, "search.batchSize": 40, recompute: true },
   },
+  "a first-order search whose fused cells keep bfloat16": {
+    kind: "search",
+    images: 80,
+    settings: { "search.channels": 16, "search.cells": 5, "search.batchSize": 40, storage: "bf16" },
+  },
   "a first-order search on the fused kernels": {
     kind: "search",
     images: 40,

@@ -237,6 +237,7 @@ test(
     for (const [key, value, message] of [
       ["kernels", "fused", /kernels is fused, but .* cells of two inputs/],
       ["recompute", true, /recompute is true, but/],
+      ["storage", "bf16", /storage is bf16, but/],
     ] as const) {
       const early = new RegExp(
         `^${key} is ${value}, but space.name is nas-bench-201: its cells read one cell, .* Set ${key} to `,
