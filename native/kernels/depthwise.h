@@ -13,31 +13,31 @@ constexpr int padding(int K, int D) { return D * (K - 1) / 2; }
 // A tile of two tensors, which may be the same one: `floats` of each of `blocks` blocks, `stride` floats apart.
 struct Ahead {
   const char *first = nullptr, *second = nullptr;
-  int firstShift = 0, secondShift = 0;  // 1: of half the bytes
-  size_t position = 0, bytes = 0, stride = 0;
+  size_t position = 0, bytes = 0, firstStride = 0, secondStride = 0;
   int blocks = 0;
   void set(Saved a, Saved b, size_t values, size_t apart, int count) {
+    const size_t firstSize = a.halves ? sizeof(Bfloat16) : sizeof(float), secondSize = b.halves ? sizeof(Bfloat16) : sizeof(float);
     withSaved(a, [&](const auto* p) { first = reinterpret_cast<const char*>(p); });
     withSaved(b, [&](const auto* p) { second = reinterpret_cast<const char*>(p); });
-    firstShift = a.halves != nullptr;
-    secondShift = b.halves != nullptr;
     position = 0;
-    bytes = values * sizeof(float);
-    stride = apart * sizeof(float);
+    // Of the narrower one its next tile comes along, which is needed soon.
+    bytes = values * (firstSize > secondSize ? firstSize : secondSize);
+    firstStride = apart * firstSize;
+    secondStride = apart * secondSize;
     blocks = count;
   }
   template <int Lines>
   DARTS_INLINE void step() {
     if (blocks == 0) return;
     DARTS_UNROLL for (int i = 0; i < Lines; i++) {
-      prefetch(first + ((position + i * 64) >> firstShift));
-      prefetch(second + ((position + i * 64) >> secondShift));
+      prefetch(first + position + i * 64);
+      prefetch(second + position + i * 64);
     }
     position += Lines * 64;
     if (position < bytes) return;
     position = 0;
-    first += stride >> firstShift;
-    second += stride >> secondShift;
+    first += firstStride;
+    second += secondStride;
     blocks--;
   }
 };
