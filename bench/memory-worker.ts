@@ -33,14 +33,14 @@ else runTraining();
 process.stdout.write(`${JSON.stringify({ ...result, measuredMB: memoryOf("self", "VmHWM") })}\n`);
 
 /** Noise; a bilevel search splits it in two. */
-function dataOf({ kind, images, size = 32, classes = 10, settings }: MemoryCase) {
+function dataOf({ kind, images, size = 32, imageChannels = 3, classes = 10, settings }: MemoryCase) {
   const oneLevel = settings["search.order"] === "joint";
   const shape = {
     name: "noise",
     classes: Array.from({ length: classes }, (_, c) => `class ${c}`),
-    mean: [0.5, 0.5, 0.5],
-    std: [0.25, 0.25, 0.25],
-    train: { channels: 3, height: size, width: size },
+    mean: Array.from({ length: imageChannels }, () => 0.5),
+    std: Array.from({ length: imageChannels }, () => 0.25),
+    train: { channels: imageChannels, height: size, width: size },
   };
   return noise(shape, kind === "search" && !oneLevel ? 2 * images : images);
 }

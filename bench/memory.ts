@@ -15,6 +15,8 @@ export interface MemoryCase {
   readonly images: number;
   /** Side of the images. */
   readonly size?: number;
+  /** Channels of the images; 3 when absent. */
+  readonly imageChannels?: number;
   readonly classes?: number;
   /** A published cell; random when absent. */
   readonly genotype?: string;
@@ -59,6 +61,9 @@ const train = (
 });
 const SECOND = { "search.order": "second" };
 const COMPOSITE = { kernels: "composite" };
+const RECOMPUTE = { recompute: true };
+const ONE_THREAD = { threads: 1 };
+const MNIST = { size: 28, imageChannels: 1 };
 
 /** Channels, cells, batch; then what differs from the defaults. */
 const CASES: readonly MemoryCase[] = [
@@ -70,6 +75,15 @@ const CASES: readonly MemoryCase[] = [
   search([32, 3, 48], {}, { size: 16, classes: 100 }),
   search([16, 4, 16], {}, { size: 64 }),
   search([16, 5, 64], { "search.order": "joint" }),
+  search([16, 5, 40], RECOMPUTE),
+  search([16, 5, 40], { ...RECOMPUTE, ...SECOND }),
+  search([16, 8, 64], RECOMPUTE),
+  search([16, 8, 64], { "search.method": "pc-darts" }),
+  search([16, 8, 64], { "search.method": "gdas" }),
+  search([16, 5, 32], ONE_THREAD),
+  search([16, 8, 1]),
+  search([16, 6, 96], {}, MNIST),
+  search([16, 3, 4], {}, { size: 128 }),
   search([8, 4, 32], COMPOSITE),
   search([8, 4, 32], { ...COMPOSITE, ...SECOND }),
   search([16, 3, 48], COMPOSITE),
@@ -79,6 +93,10 @@ const CASES: readonly MemoryCase[] = [
   train([16, 8, 96], { "train.microBatch": 32 }, { genotype: "DARTS_V2" }),
   train([36, 8, 48], {}, { genotype: "DARTS_V1" }),
   train([36, 20, 24], {}, { genotype: "DARTS_V2" }),
+  train([36, 20, 24], RECOMPUTE, { genotype: "DARTS_V2" }),
+  train([36, 8, 64], ONE_THREAD, { genotype: "DARTS_V2" }),
+  train([16, 8, 96], {}, { genotype: "PC_DARTS_CIFAR", ...MNIST }),
+  train([36, 20, 1], { "train.auxiliary": false }, { genotype: "DARTS_V2" }), // that head has no batch statistics of one image
   train([24, 6, 32], {}, { size: 64, classes: 100, genotype: "AmoebaNet" }),
   train([48, 8, 8], { "train.stem": "imagenet" }, { size: 224, classes: 1000, genotype: "DARTS_V2" }),
 ];
@@ -111,9 +129,11 @@ export async function measure(one: MemoryCase): Promise<MemoryResult> {
   return JSON.parse(stdout) as MemoryResult;
 }
 
-function describe({ kind, settings, size = 32, genotype = "" }: MemoryCase): string {
+function describe({ kind, settings, size = 32, imageChannels = 3, genotype = "" }: MemoryCase): string {
   const words = Object.entries(settings).map(
     ([key, value]) => `${key.replace(/^(search|train)\./, "")} ${String(value)}`,
   );
-  return [`${kind} ${size}×${size}`, genotype, ...words].filter((word) => word !== "").join(", ");
+  return [`${kind} ${size}×${size}×${imageChannels}`, genotype, ...words]
+    .filter((word) => word !== "")
+    .join(", ");
 }

@@ -1,6 +1,8 @@
 // Counts the bytes that tensors on the CPU take while a rehearsal runs, with what lies free in their pool: libtorch's
 // allocator with a tally before it, below the pool. It stands there only between start and stop, so that ordinary steps pay
 // nothing.
+#include "memory_count.h"
+
 #include "kernels/memory.h"
 
 #include <c10/core/Allocator.h>
@@ -13,44 +15,58 @@
 #include <algorithm>
 #include <cstring>
 #include <mutex>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 
 namespace darts {
 namespace {
 
+// The largest number of bytes at one time, and how many of them were in the pool's slabs.
+struct Peak {
+  int64_t bytes = 0, slabs = 0;
+};
+
 class Tally {
  public:
-  void add(void* data, size_t bytes) {
+  void add(void* data, size_t bytes, bool slab) {
     std::lock_guard<std::mutex> lock(mutex_);
-    sizes_[data] = bytes;
+    blocks_[data] = {static_cast<int64_t>(bytes), slab};
     live_ += static_cast<int64_t>(bytes);
-    peak_ = std::max(peak_, live_);
+    if (slab) slabs_ += static_cast<int64_t>(bytes);
+    if (live_ > peak_.bytes) peak_ = {live_, slabs_};
   }
 
   void remove(void* data) {
     std::lock_guard<std::mutex> lock(mutex_);
-    const auto found = sizes_.find(data);
-    if (found == sizes_.end()) return;
-    live_ -= static_cast<int64_t>(found->second);
-    sizes_.erase(found);
+    const auto found = blocks_.find(data);
+    if (found == blocks_.end()) return;
+    live_ -= found->second.bytes;
+    if (found->second.slab) slabs_ -= found->second.bytes;
+    blocks_.erase(found);
   }
 
   void restart() {
     std::lock_guard<std::mutex> lock(mutex_);
-    sizes_.clear();
-    live_ = peak_ = 0;
+    blocks_.clear();
+    live_ = slabs_ = 0;
+    peak_ = {};
   }
 
-  int64_t peak() {
+  Peak peak() {
     std::lock_guard<std::mutex> lock(mutex_);
     return peak_;
   }
 
  private:
+  struct Block {
+    int64_t bytes;
+    bool slab;
+  };
   std::mutex mutex_;
-  std::unordered_map<void*, size_t> sizes_;
-  int64_t live_ = 0, peak_ = 0;
+  std::unordered_map<void*, Block> blocks_;
+  int64_t live_ = 0, slabs_ = 0;  // all bytes, and those in slabs
+  Peak peak_;
 };
 
 // Never destroyed: tensors may be freed after the statics of this library.
@@ -78,7 +94,7 @@ struct CountingAllocator : c10::Allocator {
  private:
   static at::DataPtr count(at::DataPtr data, size_t bytes) {
     if (!data.get() || !data.compare_exchange_deleter(freeCounted, &removeAndFree)) return data;
-    tally().add(data.get(), bytes);
+    tally().add(data.get(), bytes, false);
     return data;
   }
 };
@@ -94,11 +110,24 @@ bool startCounting() {
   return false;
 }
 
-int64_t stopCounting() {
-  if (!counted) return 0;
+std::tuple<int64_t, int64_t> stopCounting() {
+  if (!counted) return {0, 0};
   kernels::exchangeAllocatorBelow(std::exchange(counted, nullptr));
-  return tally().peak();
+  const Peak peak = tally().peak();
+  return {peak.bytes, peak.slabs};
 }
+
+}  // namespace
+
+void countSlab(void* data, size_t bytes) {
+  if (counted) tally().add(data, bytes, true);
+}
+
+void uncountSlab(void* data) {
+  if (counted) tally().remove(data);
+}
+
+namespace {
 
 // Gives the pages of freed memory back to the system, where the C library can: a rehearsal must not count in the run.
 bool trimHeap() {
@@ -111,11 +140,12 @@ bool trimHeap() {
 
 }  // namespace
 
-// start_counting() is false when something counts already; stop_counting() gives the largest number of bytes that
-// were alive at one time since, of tensors made since; trim_heap() is whether pages went back.
+// start_counting() is false when something counts already; stop_counting() gives the largest number of bytes that were alive
+// at one time since, of tensors made since, and those of them that were the pool's slabs; trim_heap() is whether pages went
+// back.
 TORCH_LIBRARY_FRAGMENT(darts, library) {
   library.def("start_counting() -> bool", startCounting);
-  library.def("stop_counting() -> int", stopCounting);
+  library.def("stop_counting() -> (int, int)", stopCounting);
   library.def("trim_heap() -> bool", trimHeap);
 }
 

@@ -1,8 +1,11 @@
 #include "memory.h"
 
+#include "../memory_count.h"
+
 #include <ATen/ATen.h>
 #include <c10/core/Allocator.h>
 #include <c10/core/CPUAllocator.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
@@ -21,21 +24,35 @@ constexpr int64_t kLine = 16;  // floats of a cache line: all pieces begin on on
 // Smaller tensors are the C library's: it uses their pages again by itself, and they would lie in the gaps of large ones.
 constexpr size_t kSmall = size_t{1} << 20;  // bytes
 
-// Memory from the allocator below, and where it is free: floats of each gap by its first. Gaps never touch.
+// Memory, and where it is free: floats of each gap by its first. Gaps never touch. It is mapped for itself alone: among
+// the C library's other blocks slabs that come and go would leave holes, a tenth and more of a training's memory.
 struct Slab {
-  at::DataPtr memory;
+  float* memory;
   int64_t floats;
-  const c10::Allocator* from;
+  const c10::Allocator* from;  // what was below when it was made
   std::map<int64_t, int64_t> gaps;
 
   bool free() const { return !gaps.empty() && gaps.begin()->second == floats; }
 };
 
+float* mapped(int64_t floats) {
+  const size_t bytes = static_cast<size_t>(floats) * sizeof(float);
+  void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  TORCH_CHECK(memory != MAP_FAILED, "got no memory from the system, expected ", bytes, " bytes: use fewer images at once");
+  countSlab(memory, bytes);
+  return static_cast<float*>(memory);
+}
+
+void unmap(const Slab& slab) {
+  uncountSlab(slab.memory);
+  munmap(slab.memory, static_cast<size_t>(slab.floats) * sizeof(float));
+}
+
 struct Piece {
   std::list<Slab>::iterator slab;
   int64_t first, floats;
 
-  float* data() const { return static_cast<float*>(slab->memory.get()) + first; }
+  float* data() const { return slab->memory + first; }
 };
 
 // A step asks for pieces of the same sizes as the last one, and backward for small ones where forward has had large ones:
@@ -113,7 +130,7 @@ class Pool {
 
   Piece newSlab(int64_t floats) {
     freeSlabs(std::max(peak_, used_ + floats) / 8 * 9 - floats);
-    slabs_.push_back({below_->allocate(floats * sizeof(float)), floats, below_, {{0, floats}}});
+    slabs_.push_back({mapped(floats), floats, below_, {{0, floats}}});
     total_ += floats;
     return {std::prev(slabs_.end()), 0, floats};
   }
@@ -126,6 +143,7 @@ class Pool {
         continue;
       }
       total_ -= slab->floats;
+      unmap(*slab);
       slab = slabs_.erase(slab);
     }
   }
@@ -139,6 +157,13 @@ class Pool {
 
 Pool& pool() {
   // Never destroyed: tensors may be freed after the statics of this library.
+  static Pool* one = new Pool();
+  return *one;
+}
+
+// The pool of memory that is given back before the call that took it returns. Apart: what lasts longer would come to lie in
+// its gaps between two calls, and then the next call would find no room where the last one had it.
+Pool& passing() {
   static Pool* one = new Pool();
   return *one;
 }
@@ -167,13 +192,22 @@ struct PooledAllocator : c10::Allocator {
 // In front of libtorch's own from the moment that this library is loaded, for as long as the process lives.
 [[maybe_unused]] const bool installed = [] {
   pool();
+  passing();
   c10::SetCPUAllocator(new PooledAllocator());
   return true;
 }();
 
 }  // namespace
 
-c10::Allocator* exchangeAllocatorBelow(c10::Allocator* allocator) { return pool().setBelow(allocator); }
+c10::Allocator* exchangeAllocatorBelow(c10::Allocator* allocator) {
+  passing().setBelow(allocator);
+  return pool().setBelow(allocator);
+}
+
+at::Tensor borrowForCall(size_t floats) {
+  const auto count = static_cast<int64_t>(floats);
+  return at::from_blob(passing().take(count), count, [](void* data) { passing().giveBack(data); }, at::kFloat);
+}
 
 at::Tensor dense(const at::Tensor& blocks) {
   const at::Tensor tensor = blocks.contiguous();
@@ -181,6 +215,6 @@ at::Tensor dense(const at::Tensor& blocks) {
   return reinterpret_cast<uintptr_t>(tensor.data_ptr<float>()) % kAlignment == 0 ? tensor : tensor.clone();
 }
 
-int64_t releaseMemory() { return pool().release(); }
+int64_t releaseMemory() { return pool().release() + passing().release(); }
 
 }  // namespace darts::kernels

@@ -17,6 +17,9 @@ namespace darts::kernels {
 // one before. What came from another is not used again meanwhile.
 c10::Allocator* exchangeAllocatorBelow(c10::Allocator* allocator);
 
+// `floats` numbers, not initialised, for memory that the caller gives back before it returns.
+at::Tensor borrowForCall(size_t floats);
+
 // Images in blocks as the kernels read them: contiguous, and on the boundary of a register; a copy if they are not.
 at::Tensor dense(const at::Tensor& blocks);
 

@@ -86,6 +86,10 @@ void runForward(const Run& run, const Operands& operands, ForwardCall& call) {
   if (!call.prepared) keepPrepared(what, std::move(memory));
 }
 
+// What a cell that is computed again does not keep passes with the call. Without that, scratch memory alone does: it finds
+// room in what other cells have given back, and needs none of its own.
+at::Tensor emptyForNow(const Run& run, size_t floats) { return run.recompute ? borrowForCall(floats) : emptyFloats(floats); }
+
 Results computeForward(const Run& run, const Operands& operands, bool keep) {
   const Plan& plan = run.plan;
   const std::vector<at::Tensor>& held = operands.tensors;
@@ -106,10 +110,10 @@ Results computeForward(const Run& run, const Operands& operands, bool keep) {
 
   const int64_t lanes = run.kernels->lanes;
   // The largest first: the others must not stand in its place.
-  const at::Tensor arena = emptyFloats(run.kernels->arenaFloats(plan, keep));
+  const at::Tensor arena = emptyForNow(run, run.kernels->arenaFloats(plan, keep));
   const at::Tensor output = at::empty({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes}, at::kFloat);
   call.output = output.data_ptr<float>();
-  const at::Tensor scratch = emptyFloats(run.kernels->forwardFloats(plan, call.threads, keep));
+  const at::Tensor scratch = emptyForNow(run, run.kernels->forwardFloats(plan, call.threads, keep));
   call.arena = arena.data_ptr<float>();
   call.scratch = scratch.data_ptr<float>();
   runForward(run, operands, call);
@@ -211,7 +215,7 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
       weightGradients[i] = gradient.data_ptr<float>();
     }
     call.weightGradients = weightGradients.data();
-    const at::Tensor scratch = emptyFloats(run.kernels->backwardFloats(plan, call.threads));
+    const at::Tensor scratch = emptyForNow(run, run.kernels->backwardFloats(plan, call.threads));
     call.arena = results.arena.data_ptr<float>();
     call.scratch = scratch.data_ptr<float>();
     run.kernels->backward(call);

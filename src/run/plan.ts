@@ -11,7 +11,7 @@ import { splitsFor } from "../search/splits.ts";
 import { findSpace, openCandidates } from "../space/spaces.ts";
 import { expectedPeak, type MemoryLimit, memoryLimit } from "./memory.ts";
 import { probeSearch, probeTraining } from "./probe.ts";
-import { type Load, loadOf, type Rehearsal, rehearseSearch, rehearseTraining } from "./rehearse.ts";
+import { type Load, loadOf, rehearseSearch, rehearseTraining } from "./rehearse.ts";
 
 /** What a command is going to do. */
 export interface Intent {
@@ -50,7 +50,7 @@ export interface PlanPart {
 export interface Plan {
   readonly parts: readonly PlanPart[];
   readonly limit: MemoryLimit;
-  /** The process's size when the plan was made, data included. */
+  /** The process's size when the plan was made: with the data, and with what libtorch loads when it first computes. */
   readonly residentBytes: number;
 }
 
@@ -66,10 +66,15 @@ export interface PlanSubject {
 
 /** Plans `intent`, without times. */
 export function makePlan({ config, data, intent }: PlanSubject): Plan {
+  const rehearsed: Rehearsed[] = [];
+  if (intent.searches) rehearsed.push(planSearch(config, data));
+  if (intent.trains) rehearsed.push(planTraining(config, data, intent));
+  // Not before the rehearsals: they leave the process as large as it is between two steps.
   const residentBytes = process.memoryUsage.rss();
-  const parts: PlanPart[] = [];
-  if (intent.searches) parts.push(planSearch(config, data, residentBytes));
-  if (intent.trains) parts.push(planTraining(config, data, intent, residentBytes));
+  const parts = rehearsed.map(({ tensorBytes, ...part }) => ({
+    ...part,
+    peakBytes: config.device === "cpu" ? expectedPeak(residentBytes, tensorBytes) : null,
+  }));
   return { parts, limit: memoryLimit(config), residentBytes };
 }
 
@@ -101,7 +106,10 @@ export function trainingLoad(config: Config, data: PlanData): Load {
   return loadOf(config.train, trainingSplit(data).indices.length);
 }
 
-function planSearch(config: Config, data: PlanData, resident: number): PlanPart {
+/** A part of the plan with the bytes of its tensors in place of the process's peak. */
+type Rehearsed = Omit<PlanPart, "peakBytes"> & { readonly tensorBytes: number };
+
+function planSearch(config: Config, data: PlanData): Rehearsed {
   const images = splitsFor(config, data).weights.indices.length;
   const load = loadOf(config.search, images);
   const { epochs, batchSize } = config.search;
@@ -114,13 +122,13 @@ function planSearch(config: Config, data: PlanData, resident: number): PlanPart 
     load,
     stepsPerEpoch,
     epochs,
-    peakBytes: peakOf(config, resident, rehearsal, load),
+    tensorBytes: rehearsal.bytes(load.atOnce),
     atMost: false,
     times: 1,
   };
 }
 
-function planTraining(config: Config, data: PlanData, intent: Intent, resident: number): PlanPart {
+function planTraining(config: Config, data: PlanData, intent: Intent): Rehearsed {
   const genotype = plannedGenotype(config, intent);
   const load = trainingLoad(config, data);
   const { epochs, randomCells } = config.train;
@@ -132,7 +140,7 @@ function planTraining(config: Config, data: PlanData, intent: Intent, resident: 
     load,
     stepsPerEpoch,
     epochs,
-    peakBytes: peakOf(config, resident, rehearsal, load),
+    tensorBytes: rehearsal.bytes(load.atOnce),
     atMost: intent.trains === "found",
     times: intent.searches ? 1 + randomCells : 1,
   };
@@ -141,10 +149,6 @@ function planTraining(config: Config, data: PlanData, intent: Intent, resident: 
 /** The cell that is trained, or the largest where it is not found yet. */
 export function plannedGenotype(config: Config, { trains }: Intent): Genotype {
   return trains === undefined || trains === "found" ? largestGenotype(config) : trains;
-}
-
-function peakOf({ device }: Config, resident: number, rehearsal: Rehearsal, load: Load): number | null {
-  return device === "cpu" ? expectedPeak(resident, rehearsal.bytes(load.atOnce)) : null;
 }
 
 /** The largest cells that the search can find. */

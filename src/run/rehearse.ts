@@ -14,7 +14,7 @@ import { isOneLevel } from "../search/splits.ts";
 import { releaseKernelMemory } from "../space/fused-cell.ts";
 import { operator } from "../tensor/aten.ts";
 import { Training } from "../train/training.ts";
-import { memoryLimit, tensorRoom } from "./memory.ts";
+import { memoryFor, memoryLimit, type TensorBytes, tensorRoom } from "./memory.ts";
 
 /** What a rehearsal must know of the data: their shape, classes and statistics. */
 export type Images = Pick<ImageDataset, "name" | "classes" | "mean" | "std"> & {
@@ -30,9 +30,9 @@ export interface Load {
   readonly last: number;
 }
 
-/** What rehearsals found: the line of the tensors' bytes over the images at once, and the weights. */
+/** What rehearsals found: the line of the tensors' memory over the images at once, and the weights. */
 export interface Rehearsal {
-  /** Bytes of the tensors that are alive at one time, at most, with so many images at once. CPU only. */
+  /** Memory in bytes for the tensors that are alive at one time, at most, with so many images at once. CPU only. */
   bytes(atOnce: number): number;
   /** The most images at once that `limit` bytes hold; below 1 when not even one fits. */
   mostImages(limit: number): number;
@@ -152,10 +152,10 @@ interface Point {
 function rehearse(load: Load, room: number, steps: (load: Load) => number): Rehearsal {
   let params = 0;
   const at = (size: number): Point => {
-    const bytes = countedBytes(() => {
+    const counted = countTensors(() => {
       params = steps(scaled(load, size));
     });
-    return { size, bytes };
+    return { size, bytes: memoryFor(counted) };
   };
   const points = [at(Math.min(SIZES[0], load.atOnce))];
   for (const size of SIZES.slice(1)) {
@@ -191,21 +191,22 @@ function scaled({ batch, atOnce, last }: Load, size: number): Load {
   return { batch: parts * size, atOnce: size, last: Math.max(proportional, Math.min(last, 2)) };
 }
 
-/** The largest number of bytes that `work` had in tensors of its own at one time. */
-export function countedBytes(work: () => void): number {
+/** The largest number of bytes that `work` had in tensors of its own at one time, and the fused cells' part of it. */
+export function countTensors(work: () => void): TensorBytes {
   releaseKernelMemory();
   if (!(operator("darts::start_counting")() as boolean)) {
     throw new Error("memory is being counted already, or libtorch's allocator cannot be counted");
   }
-  let bytes = 0;
+  let peak: number[] = [];
   try {
     work();
   } finally {
-    bytes = operator("darts::stop_counting")() as number;
+    peak = operator("darts::stop_counting")() as number[];
     releaseKernelMemory();
     operator("darts::trim_heap")();
   }
-  return bytes;
+  const [bytes, slabs] = peak as [number, number];
+  return { bytes, slabs };
 }
 
 /** `count` noise images of the shape of `images`. */

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { UserError } from "../../src/errors.ts";
 import type { Layer } from "../../src/nn/module.ts";
-import { countedBytes } from "../../src/run/rehearse.ts";
+import { countTensors } from "../../src/run/rehearse.ts";
 import { BlockedImages } from "../../src/space/blocked.ts";
 import { fuseCell, type Storage } from "../../src/space/fused-cell.ts";
 import { DilConv, SepConv } from "../../src/space/operations.ts";
@@ -161,7 +161,7 @@ test(
       const images = randn([32, 3, 16, 16]);
       const mixture = { operations: randn([14, 8]).softmax(1) };
       const loss = () => net.forward(images, { normal: mixture, reduce: mixture }).sum();
-      return countedBytes(() => scope(() => void grad([loss()], net.parameters())));
+      return countTensors(() => scope(() => void grad([loss()], net.parameters()))).bytes;
     });
     assert.ok(narrow! < 0.7 * wide!, `${narrow} of ${wide} bytes`);
   }),
