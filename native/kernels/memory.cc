@@ -1,6 +1,7 @@
 #include "memory.h"
 
 #include "../memory_count.h"
+#include "red_zones.h"
 
 #include <ATen/ATen.h>
 #include <c10/core/Allocator.h>
@@ -40,10 +41,12 @@ float* mapped(int64_t floats) {
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   TORCH_CHECK(memory != MAP_FAILED, "got no memory from the system, expected ", bytes, " bytes: use fewer images at once");
   countSlab(memory, bytes);
+  forbid(static_cast<float*>(memory), floats);
   return static_cast<float*>(memory);
 }
 
 void unmap(const Slab& slab) {
+  allow(slab.memory, slab.floats);
   uncountSlab(slab.memory);
   munmap(slab.memory, static_cast<size_t>(slab.floats) * sizeof(float));
 }
@@ -71,7 +74,7 @@ class Pool {
 
   float* take(int64_t wanted) {
     std::lock_guard<std::mutex> lock(mutex_);
-    const int64_t floats = (std::max<int64_t>(wanted, 1) + kLine - 1) / kLine * kLine;
+    const int64_t floats = (std::max<int64_t>(wanted, 1) + kLine - 1) / kLine * kLine + static_cast<int64_t>(kRedZone);
     Piece piece = smallestGap(floats);
     if (piece.slab == slabs_.end()) piece = newSlab(floats);
     auto& gaps = piece.slab->gaps;
@@ -82,6 +85,7 @@ class Pool {
     used_ += floats;
     peak_ = std::max(peak_, used_);
     piece.floats = floats;
+    allow(piece.data(), wanted);
     pieces_.emplace(piece.data(), piece);
     return piece.data();
   }
@@ -94,6 +98,7 @@ class Pool {
     const Piece piece = found->second;
     pieces_.erase(found);
     used_ -= piece.floats;
+    forbid(piece.data(), piece.floats);
     auto& gaps = piece.slab->gaps;
     auto gap = gaps.emplace(piece.first, piece.floats).first;
     const auto after = std::next(gap);

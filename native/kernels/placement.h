@@ -2,6 +2,7 @@
 #pragma once
 
 #include "context.h"
+#include "red_zones.h"
 
 DARTS_BEGIN
 
@@ -11,9 +12,14 @@ struct Supply {
   size_t used = 0;
   float* take(size_t floats) {
     float* piece = base ? base + used : nullptr;
-    used += (floats + 15) / 16 * 16;
+    const size_t whole = (floats + 15) / 16 * 16 + kRedZone;
+    if (piece) forbid(piece + floats, whole - floats);
+    used += whole;
     return piece;
   }
+  // Pieces from here on may lie where others do, which are not in use at the same time. Red zones of the one would lie
+  // within the other: with them, all lie apart.
+  void rewind(size_t start) { if (kRedZone == 0) used = start; }
   template <class... Piece>
   void takeEach(size_t floats, Piece&... pieces) { ((pieces = take(floats)), ...); }
   Saved takeSaved(size_t values, bool halves) {
@@ -230,7 +236,7 @@ inline void placeBackward(Cell& cell, Supply& supply) {
   size_t furthest = start;
   cell.chunkFloats = inputGradientFloats(cell.inputs);
   for (int s = 0; s < cell.plan->states; s++) {
-    supply.used = start;
+    supply.rewind(start);
     const size_t floats = placeEdgeGradients(cell, supply, s);
     if (supply.used > furthest) furthest = supply.used;
     if (floats > cell.chunkFloats) cell.chunkFloats = floats;

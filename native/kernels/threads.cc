@@ -1,7 +1,5 @@
 #include "threads.h"
 
-#include <ATen/Parallel.h>
-
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -115,16 +113,7 @@ class Workers {
   void* context_ = nullptr;
 };
 
-std::atomic<int> ownCount{0};
-
 }  // namespace
-
-int threadCount() {
-  const int own = ownCount.load(std::memory_order_relaxed);
-  return own > 0 ? own : at::get_num_threads();
-}
-
-void setThreadCount(int threads) { ownCount.store(threads, std::memory_order_relaxed); }
 
 void parallel(int items, int threads, void (*body)(void*, int, int), void* context) {
   // Never destroyed: its threads sleep on it until the process ends.

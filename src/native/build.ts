@@ -49,7 +49,7 @@ const INSTRUCTION_SETS: Readonly<Record<string, readonly string[]>> = {
 /** Where the addon for `libtorch` lies, or would lie once it is built. */
 export function addonPath(libtorch: Libtorch): string {
   const hash = createHash("sha256").update(
-    JSON.stringify([libtorch, flags(libtorch), KERNEL_OPTIMISATION, INSTRUCTION_SETS]),
+    JSON.stringify([libtorch, flags(libtorch), KERNEL_OPTIMISATION, INSTRUCTION_SETS, moreFlags()]),
   );
   for (const name of sourceFiles()) hash.update(name).update(readFileSync(join(SOURCES, name)));
   return join(BUILDS, hash.digest("hex").slice(0, 16), "darts.node");
@@ -115,6 +115,7 @@ async function compile(libtorch: Libtorch, target: string, report: (line: string
         run(compiler, [
           ...flags(libtorch),
           ...kernelFlags(name),
+          ...moreFlags(),
           "-c",
           join(SOURCES, name),
           "-o",
@@ -127,7 +128,15 @@ async function compile(libtorch: Libtorch, target: string, report: (line: string
     };
     await Promise.all(Array.from({ length: availableParallelism() }, work));
     const library = join(folder, "darts.node");
-    await run(compiler, ["-shared", "-pthread", "-o", library, ...objects, ...linkFlags(libtorch)]);
+    await run(compiler, [
+      "-shared",
+      "-pthread",
+      ...moreFlags(),
+      "-o",
+      library,
+      ...objects,
+      ...linkFlags(libtorch),
+    ]);
     mkdirSync(dirname(target), { recursive: true });
     renameSync(library, target);
   } finally {
@@ -184,6 +193,11 @@ function flags(libtorch: Libtorch): string[] {
     // Headers that are not ours are not ours to warn about.
     ...libtorch.include.flatMap((folder) => (folder === "/usr/include" ? [] : ["-isystem", folder])),
   ];
+}
+
+/** What DARTS_CXXFLAGS adds, for compiling and linking: a build of its own, as `npm run test:sanitize` makes one. */
+function moreFlags(): string[] {
+  return (process.env["DARTS_CXXFLAGS"] ?? "").split(/\s+/).filter((flag) => flag !== "");
 }
 
 function linkFlags(libtorch: Libtorch): string[] {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, test } from "node:test";
-import { buildAddon } from "../../src/native/build.ts";
+import { addonPath, buildAddon } from "../../src/native/build.ts";
 import { locateLibtorch } from "../../src/native/locate.ts";
 import { assertClose } from "../support/assert-close.ts";
 import { commandLine } from "./command-line.ts";
@@ -102,7 +102,7 @@ test("a libtorch whose bridge is not built has it built on the first use, or hea
 });
 
 test("without a compiler the bridge is not built, and the message says which one was tried and what to install", async () => {
-  await withCompiler("/nowhere/c++", async () => {
+  await withVariable("CXX", "/nowhere/c++", async () => {
     await assert.rejects(
       buildAddon(elsewhere(), () => {}),
       {
@@ -118,7 +118,7 @@ test("a compiler that fails is named with its first errors", async () => {
   const compiler = join(folder, "broken-compiler");
   const script = "#!/bin/sh\n[ \"$1\" = --version ] && exit 0\necho 'bridge.cc:1: error: boom' >&2\nexit 3\n";
   writeFileSync(compiler, script, { mode: 0o755 });
-  await withCompiler(compiler, async () => {
+  await withVariable("CXX", compiler, async () => {
     await assert.rejects(
       buildAddon(elsewhere(), () => {}),
       {
@@ -129,18 +129,35 @@ test("a compiler that fails is named with its first errors", async () => {
   });
 });
 
+test("flags in DARTS_CXXFLAGS make a build of their own, and the compiler hears them", async () => {
+  const plain = addonPath(elsewhere());
+  const compiler = join(folder, "listening-compiler");
+  const script = '#!/bin/sh\n[ "$1" = --version ] && exit 0\necho "error: heard $*" >&2\nexit 3\n';
+  writeFileSync(compiler, script, { mode: 0o755 });
+  await withVariable("DARTS_CXXFLAGS", " -DFIRST  -g1 ", async () => {
+    assert.notEqual(addonPath(elsewhere()), plain);
+    await withVariable("CXX", compiler, async () => {
+      await assert.rejects(
+        buildAddon(elsewhere(), () => {}),
+        /error: heard .* -DFIRST -g1 -c /,
+      );
+    });
+  });
+  assert.equal(addonPath(elsewhere()), plain);
+});
+
 /** The libtorch at hand under a root of its own, so that no bridge is built for it. */
 function elsewhere() {
   return { ...locateLibtorch(), root: join(folder, "elsewhere") };
 }
 
-async function withCompiler(path: string, body: () => Promise<void>): Promise<void> {
-  const before = process.env["CXX"];
-  process.env["CXX"] = path;
+async function withVariable(name: string, value: string, body: () => Promise<void>): Promise<void> {
+  const before = process.env[name];
+  process.env[name] = value;
   try {
     await body();
   } finally {
-    if (before === undefined) delete process.env["CXX"];
-    else process.env["CXX"] = before;
+    if (before === undefined) delete process.env[name];
+    else process.env[name] = before;
   }
 }
