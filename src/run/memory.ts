@@ -12,12 +12,12 @@ export interface MemoryLimit {
 
 /** What a process takes beside its tensors while it computes; fitted, like the factors, to `npm run bench -- memory`. */
 const BESIDE_TENSORS = 25 * 2 ** 20;
-/** A slab of the kernels takes its own size; the line through the rehearsals is up to 7 % low. */
+/** A slab of the pool takes its own size; the line through the rehearsals is up to 7 % low. */
 const SLAB_FACTOR = 1.04;
-/** libtorch's tensors lie in the C library's heap, which has holes. */
+/** Tensors below 1 MB lie in the C library's heap, which has holes. */
 const HEAP_FACTOR = 1.15;
 
-/** Bytes of tensors at one time, and how many of them lie in the slabs of the fused cells. */
+/** Bytes of tensors at one time, and how many of them lie in the slabs of the pool. */
 export interface TensorBytes {
   readonly bytes: number;
   readonly slabs: number;
