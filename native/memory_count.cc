@@ -1,6 +1,6 @@
-// Counts the bytes that tensors on the CPU take while a rehearsal runs, with what lies free in their pool: libtorch's
-// allocator with a tally before it, below the pool. It stands there only between start and stop, so that ordinary steps pay
-// nothing.
+// Counts the bytes that tensors on the CPU take while a rehearsal runs: libtorch's allocator with a tally before it, below the
+// pool, which tells of its own pieces. It stands there only between start and stop, so that ordinary steps pay nothing.
+// What lies free in the pool is not counted: unlike tensors it does not grow in proportion to the images.
 #include "memory_count.h"
 
 #include "kernels/memory.h"
@@ -22,19 +22,19 @@
 namespace darts {
 namespace {
 
-// The largest number of bytes at one time, and how many of them were in the pool's slabs.
+// The largest number of bytes at one time, and how many of them were in the pool.
 struct Peak {
-  int64_t bytes = 0, slabs = 0;
+  int64_t bytes = 0, pooled = 0;
 };
 
 class Tally {
  public:
-  void add(void* data, size_t bytes, bool slab) {
+  void add(void* data, size_t bytes, bool pooled) {
     std::lock_guard<std::mutex> lock(mutex_);
-    blocks_[data] = {static_cast<int64_t>(bytes), slab};
+    blocks_[data] = {static_cast<int64_t>(bytes), pooled};
     live_ += static_cast<int64_t>(bytes);
-    if (slab) slabs_ += static_cast<int64_t>(bytes);
-    if (live_ > peak_.bytes) peak_ = {live_, slabs_};
+    if (pooled) pooled_ += static_cast<int64_t>(bytes);
+    if (live_ > peak_.bytes) peak_ = {live_, pooled_};
   }
 
   void remove(void* data) {
@@ -42,14 +42,14 @@ class Tally {
     const auto found = blocks_.find(data);
     if (found == blocks_.end()) return;
     live_ -= found->second.bytes;
-    if (found->second.slab) slabs_ -= found->second.bytes;
+    if (found->second.pooled) pooled_ -= found->second.bytes;
     blocks_.erase(found);
   }
 
   void restart() {
     std::lock_guard<std::mutex> lock(mutex_);
     blocks_.clear();
-    live_ = slabs_ = 0;
+    live_ = pooled_ = 0;
     peak_ = {};
   }
 
@@ -61,11 +61,11 @@ class Tally {
  private:
   struct Block {
     int64_t bytes;
-    bool slab;
+    bool pooled;
   };
   std::mutex mutex_;
   std::unordered_map<void*, Block> blocks_;
-  int64_t live_ = 0, slabs_ = 0;  // all bytes, and those in slabs
+  int64_t live_ = 0, pooled_ = 0;  // all bytes, and those in the pool
   Peak peak_;
 };
 
@@ -114,16 +114,16 @@ std::tuple<int64_t, int64_t> stopCounting() {
   if (!counted) return {0, 0};
   kernels::exchangeAllocatorBelow(std::exchange(counted, nullptr));
   const Peak peak = tally().peak();
-  return {peak.bytes, peak.slabs};
+  return {peak.bytes, peak.pooled};
 }
 
 }  // namespace
 
-void countSlab(void* data, size_t bytes) {
+void countPiece(void* data, size_t bytes) {
   if (counted) tally().add(data, bytes, true);
 }
 
-void uncountSlab(void* data) {
+void uncountPiece(void* data) {
   if (counted) tally().remove(data);
 }
 
@@ -141,7 +141,7 @@ bool trimHeap() {
 }  // namespace
 
 // start_counting() is false when something counts already; stop_counting() gives the largest number of bytes that were alive
-// at one time since, of tensors made since, and those of them that were the pool's slabs; trim_heap() is whether pages went
+// at one time since, of tensors made since, and those of them that were in the pool; trim_heap() is whether pages went
 // back.
 TORCH_LIBRARY_FRAGMENT(darts, library) {
   library.def("start_counting() -> bool", startCounting);

@@ -1,13 +1,13 @@
-// The kernels' slabs of memory, which are not libtorch's: a count of memory is told of them. See memory_count.cc.
+// Tensors in the pool of memory, which are not the C library's: a count of memory is told of them. See memory_count.cc.
 #pragma once
 
 #include <cstddef>
 
 namespace darts {
 
-// A new slab: counted from now on, while something counts.
-void countSlab(void* data, size_t bytes);
-// The slab is freed.
-void uncountSlab(void* data);
+// A new piece of the pool: counted from now on, while something counts.
+void countPiece(void* data, size_t bytes);
+// The piece is given back.
+void uncountPiece(void* data);
 
 }  // namespace darts

@@ -40,14 +40,12 @@ float* mapped(int64_t floats) {
   const size_t bytes = static_cast<size_t>(floats) * sizeof(float);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   TORCH_CHECK(memory != MAP_FAILED, "got no memory from the system, expected ", bytes, " bytes: use fewer images at once");
-  countSlab(memory, bytes);
   forbid(static_cast<float*>(memory), floats);
   return static_cast<float*>(memory);
 }
 
 void unmap(const Slab& slab) {
   allow(slab.memory, slab.floats);
-  uncountSlab(slab.memory);
   munmap(slab.memory, static_cast<size_t>(slab.floats) * sizeof(float));
 }
 
@@ -87,6 +85,7 @@ class Pool {
     piece.floats = floats;
     allow(piece.data(), wanted);
     pieces_.emplace(piece.data(), piece);
+    countPiece(piece.data(), static_cast<size_t>(floats) * sizeof(float));
     return piece.data();
   }
 
@@ -97,6 +96,7 @@ class Pool {
     if (found == pieces_.end()) return false;
     const Piece piece = found->second;
     pieces_.erase(found);
+    uncountPiece(data);
     used_ -= piece.floats;
     forbid(piece.data(), piece.floats);
     auto& gaps = piece.slab->gaps;

@@ -11,21 +11,21 @@ export interface MemoryLimit {
 }
 
 /** What a process takes beside its tensors while it computes; fitted, like the factors, to `npm run bench -- memory`. */
-const BESIDE_TENSORS = 25 * 2 ** 20;
-/** A slab of the pool takes its own size; the line through the rehearsals is up to 7 % low. */
-const SLAB_FACTOR = 1.04;
+const BESIDE_TENSORS = 15 * 2 ** 20;
+/** Gaps in the pool: 2 % of a large search's tensors, 8 to 12 % of a training's, 16 % of a composite search's. */
+const POOL_FACTOR = 1.08;
 /** Tensors below 1 MB lie in the C library's heap, which has holes. */
-const HEAP_FACTOR = 1.15;
+const HEAP_FACTOR = 1.2;
 
-/** Bytes of tensors at one time, and how many of them lie in the slabs of the pool. */
+/** Bytes of tensors at one time, and how many of them lie in the kernels' and libtorch's pool. */
 export interface TensorBytes {
   readonly bytes: number;
-  readonly slabs: number;
+  readonly pooled: number;
 }
 
 /** The memory that tensors take, with the gaps between them. */
-export function memoryFor({ bytes, slabs }: TensorBytes): number {
-  return SLAB_FACTOR * slabs + HEAP_FACTOR * (bytes - slabs);
+export function memoryFor({ bytes, pooled }: TensorBytes): number {
+  return POOL_FACTOR * pooled + HEAP_FACTOR * (bytes - pooled);
 }
 
 /** The process's expected peak (resident set) in bytes, from its size between two steps and {@link memoryFor} its tensors. */

@@ -191,7 +191,7 @@ function scaled({ batch, atOnce, last }: Load, size: number): Load {
   return { batch: parts * size, atOnce: size, last: Math.max(proportional, Math.min(last, 2)) };
 }
 
-/** The largest number of bytes that `work` had in tensors of its own at one time, and the fused cells' part of it. */
+/** The largest number of bytes that `work` had in tensors of its own at one time, and the pool's part of it. */
 export function countTensors(work: () => void): TensorBytes {
   releaseKernelMemory();
   if (!(operator("darts::start_counting")() as boolean)) {
@@ -205,8 +205,8 @@ export function countTensors(work: () => void): TensorBytes {
     releaseKernelMemory();
     operator("darts::trim_heap")();
   }
-  const [bytes, slabs] = peak as [number, number];
-  return { bytes, slabs };
+  const [bytes, pooled] = peak as [number, number];
+  return { bytes, pooled };
 }
 
 /** `count` noise images of the shape of `images`. */

@@ -74,16 +74,16 @@ for (const [name, one] of Object.entries<MemoryCase>({
 test(
   "counting sees the largest sum of bytes alive at one time, and only while it counts",
   counted(() => {
-    const { bytes, slabs } = countTensors(() => {
+    const { bytes, pooled } = countTensors(() => {
       scope(() => [zeros([1000]), zeros([2000])]).forEach((tensor) => {
         tensor.dispose();
       });
       zeros([500]).dispose();
     });
-    assert.deepEqual([bytes, slabs], [12_000, 0]);
+    assert.deepEqual([bytes, pooled], [12_000, 0]);
     assert.deepEqual(
       countTensors(() => {}),
-      { bytes: 0, slabs: 0 },
+      { bytes: 0, pooled: 0 },
     );
     assert.throws(
       () => countTensors(() => countTensors(() => {})),
@@ -92,11 +92,11 @@ test(
     );
     assert.deepEqual(
       countTensors(() => zeros([10]).dispose()),
-      { bytes: 40, slabs: 0 },
+      { bytes: 40, pooled: 0 },
       "and a count that failed has ended",
     );
-    const large = countTensors(() => zeros([2 ** 20]).dispose());
-    assert.deepEqual(large, { bytes: 2 ** 22, slabs: 2 ** 22 }, "from 1 MB on tensors lie in slabs");
+    const mixed = countTensors(() => scope(() => void [zeros([1000]), zeros([2 ** 18])]));
+    assert.deepEqual(mixed, { bytes: 2 ** 20 + 4000, pooled: 2 ** 20 }, "from 1 MB on they lie in the pool");
   }),
 );
 
