@@ -39,7 +39,7 @@ struct Slab {
 float* mapped(int64_t floats) {
   const size_t bytes = static_cast<size_t>(floats) * sizeof(float);
   void* memory = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  TORCH_CHECK(memory != MAP_FAILED, "got no memory from the system, expected ", bytes, " bytes: use fewer images at once");
+  TORCH_CHECK(memory != MAP_FAILED, "not enough memory: tried to allocate ", bytes, " bytes");
   forbid(static_cast<float*>(memory), floats);
   return static_cast<float*>(memory);
 }
