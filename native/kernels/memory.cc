@@ -9,13 +9,13 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 #include <iterator>
 #include <list>
 #include <map>
 #include <mutex>
 #include <unordered_map>
-#include <utility>
 
 namespace darts::kernels {
 namespace {
@@ -30,7 +30,6 @@ constexpr size_t kSmall = size_t{1} << 20;  // bytes
 struct Slab {
   float* memory;
   int64_t floats;
-  const c10::Allocator* from;  // what was below when it was made
   std::map<int64_t, int64_t> gaps;
 
   bool free() const { return !gaps.empty() && gaps.begin()->second == floats; }
@@ -60,16 +59,6 @@ struct Piece {
 // each comes from the smallest gap that holds it, and only what fits in none needs a slab of its own.
 class Pool {
  public:
-  c10::Allocator* below() {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return below_;
-  }
-
-  c10::Allocator* setBelow(c10::Allocator* allocator) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    return std::exchange(below_, allocator);
-  }
-
   float* take(int64_t wanted) {
     std::lock_guard<std::mutex> lock(mutex_);
     const int64_t floats = (std::max<int64_t>(wanted, 1) + kLine - 1) / kLine * kLine + static_cast<int64_t>(kRedZone);
@@ -125,17 +114,15 @@ class Pool {
  private:
   Piece smallestGap(int64_t floats) {
     Piece best{slabs_.end(), 0, 0};
-    for (auto slab = slabs_.begin(); slab != slabs_.end(); ++slab) {
-      if (slab->from != below_) continue;
+    for (auto slab = slabs_.begin(); slab != slabs_.end(); ++slab)
       for (const auto& [first, size] : slab->gaps)
         if (size >= floats && (best.slab == slabs_.end() || size < best.floats)) best = {slab, first, size};
-    }
     return best;
   }
 
   Piece newSlab(int64_t floats) {
     freeSlabs(std::max(peak_, used_ + floats) / 8 * 9 - floats);
-    slabs_.push_back({mapped(floats), floats, below_, {{0, floats}}});
+    slabs_.push_back({mapped(floats), floats, {{0, floats}}});
     total_ += floats;
     return {std::prev(slabs_.end()), 0, floats};
   }
@@ -156,7 +143,6 @@ class Pool {
   std::mutex mutex_;
   std::list<Slab> slabs_;
   std::unordered_map<const void*, Piece> pieces_;
-  c10::Allocator* below_ = c10::GetCPUAllocator();
   int64_t total_ = 0, used_ = 0, peak_ = 0;  // floats
 };
 
@@ -173,9 +159,15 @@ Pool& passing() {
   return *one;
 }
 
+// Where small tensors get their memory from.
+std::atomic<c10::Allocator*>& below() {
+  static std::atomic<c10::Allocator*> one{c10::GetCPUAllocator()};
+  return one;
+}
+
 // Of a tensor's memory, wherever it comes from.
 void freeMemory(void* data) {
-  if (!pool().giveBack(data)) pool().below()->raw_deleter()(data);
+  if (!pool().giveBack(data)) below().load()->raw_deleter()(data);
 }
 
 // `allocate` is const in libtorch 1.13 and not in later 2.x: both are here, and one of them is the virtual one.
@@ -188,7 +180,7 @@ struct PooledAllocator : c10::Allocator {
 
  private:
   static at::DataPtr take(size_t bytes) {
-    if (bytes < kSmall) return pool().below()->allocate(bytes);
+    if (bytes < kSmall) return below().load()->allocate(bytes);
     float* data = pool().take(static_cast<int64_t>((bytes + sizeof(float) - 1) / sizeof(float)));
     return {data, data, &freeMemory, at::DeviceType::CPU};
   }
@@ -196,18 +188,14 @@ struct PooledAllocator : c10::Allocator {
 
 // In front of libtorch's own from the moment that this library is loaded, for as long as the process lives.
 [[maybe_unused]] const bool installed = [] {
-  pool();
-  passing();
+  below();  // knows libtorch's own before it is replaced
   c10::SetCPUAllocator(new PooledAllocator());
   return true;
 }();
 
 }  // namespace
 
-c10::Allocator* exchangeAllocatorBelow(c10::Allocator* allocator) {
-  passing().setBelow(allocator);
-  return pool().setBelow(allocator);
-}
+c10::Allocator* exchangeAllocatorBelow(c10::Allocator* allocator) { return below().exchange(allocator); }
 
 at::Tensor borrowForCall(size_t floats) {
   const auto count = static_cast<int64_t>(floats);

@@ -13,8 +13,7 @@ struct Allocator;
 
 namespace darts::kernels {
 
-// Where the pool and small tensors get their memory from: libtorch's allocator, unless another one is put there. Returns the
-// one before. What came from another is not used again meanwhile.
+// Where small tensors get their memory from: libtorch's allocator, unless another one is put there. Returns the one before.
 c10::Allocator* exchangeAllocatorBelow(c10::Allocator* allocator);
 
 // `floats` numbers, not initialised, for memory that the caller gives back before it returns.

@@ -11,10 +11,9 @@ constexpr int kMostTerms = 8;
 
 template <class T = float>
 struct Terms {
-  static constexpr int kMost = kMostTerms;
   int count = 0;
-  const T* row[kMost];
-  V factor[kMost];  // a weight, or a shift
+  const T* row[kMostTerms];
+  V factor[kMostTerms];  // a weight, or a shift
   DARTS_INLINE void add(const T* from, V f) {
     row[count] = from;
     factor[count++] = f;
