@@ -46,8 +46,7 @@ inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& 
   const Size node = cell.nodeSize;
   Unit units[kSeparables * kMaxEdges];
   const int count = unitsOf(cell, out, kSep3Second, kUnits, units);
-  overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
-    float* g = cell.weightGradients + chunk * cell.chunkFloats;
+  overChunks(cell, cell.fold, [&](int n, float* g, Scratch& s) {
     for (int k = 0; k < count; k++) {
       const Unit& unit = units[k];
       const Edge& edge = *unit.edge;
@@ -104,10 +103,9 @@ inline void beginGradient(const Cell& cell, int state, int n) {
 }
 
 // What came in for the state, and everything below its ReLU, for one image.
-inline void backwardFirst(Cell& cell, const Outgoing& out, int n, int chunk, Scratch& s) {
+inline void backwardFirst(Cell& cell, const Outgoing& out, int n, float* g, Scratch& s) {
   if (!out.convolutions) return beginGradient(cell, out.state, n);
   const Size size = cell.sizeOf(out.state), node = cell.nodeSize;
-  float* g = cell.weightGradients + chunk * cell.chunkFloats;
   const BatchNorm& norm = cell.normOf(out.state);
   frameNormRelu(image(cell, cell.states[out.state], size, n), norm.scale, norm.shift, cell.blocks, size, s.x);
   Unit units[kSep3Second * kMaxEdges];
@@ -196,11 +194,11 @@ inline void takeGradient(Cell& cell, int state, const BackwardCall& call) {
     if (edgesFrom(*cell.plan, state, list) > 0) return;
     // Its turn never comes.
     if (whole) cell.gradients[state] = const_cast<float*>(whole);
-    else overImages(cell, [&](int n, int, Scratch&, bool) { beginGradient(cell, state, n); });
+    else overImages(cell, [&](int n, Scratch&) { beginGradient(cell, state, n); });
     return;
   }
   cell.incoming[state] = cell.gradients[state];
-  overImages(cell, [&](int n, int, Scratch&, bool) {
+  overImages(cell, [&](int n, Scratch&) {
     float *seen = image(cell, cell.gradients[state], size, n), *bypassed = others(cell, cell.otherGradients[state], size, n);
     if (whole) return enterState(cell, whole, nullptr, size, n, seen, bypassed);
     std::memset(seen, 0, cell.imageFloats(size) * sizeof(float));
@@ -211,14 +209,14 @@ inline void takeGradient(Cell& cell, int state, const BackwardCall& call) {
 inline void takeGradients(Cell& cell, const BackwardCall& call) {
   const int last = call.plan->states - 1;
   for (int state = 0; state <= last; state++) takeGradient(cell, state, call);
-  if (call.plan->groups > 1) overImages(cell, [&](int n, int, Scratch& s, bool) { takeApart(cell, last, n, s); });
+  if (call.plan->groups > 1) overImages(cell, [&](int n, Scratch& s) { takeApart(cell, last, n, s); });
 }
 
 // A gradient, which is complete, as the whole state's.
 inline void putGradient(const Cell& cell, int state, float* whole) {
   const Size size = cell.sizeOf(state);
   if (!whole || whole == cell.gradients[state]) return;
-  overImages(cell, [&](int n, int, Scratch&, bool) {
+  overImages(cell, [&](int n, Scratch&) {
     float* seen = image(cell, cell.gradients[state], size, n);
     if (cell.direct()) std::memcpy(whole + n * cell.imageFloats(size), seen, cell.imageFloats(size) * sizeof(float));
     else leaveState(cell, seen, others(cell, cell.otherGradients[state], size, n), size, n, whole);
@@ -236,8 +234,8 @@ inline void backwardState(Cell& cell, int state, const BackwardCall& call) {
   }
   if (state < 2 && !call.inputGradients[state] && !call.wantsWeights) return;
   if (out.second) backwardSecond(cell, out, call);
-  overImages(cell, [&](int n, int chunk, Scratch& s, bool) {
-    backwardFirst(cell, out, n, chunk, s);
+  overChunks(cell, cell.fold, [&](int n, float* g, Scratch& s) {
+    backwardFirst(cell, out, n, g, s);
     if (out.count > 0) backwardPools(cell, out, n, s);
     backwardBypass(cell, state, out.list, out.count, n, s);
     takeApart(cell, state, n, s);

@@ -148,7 +148,7 @@ inline void forwardFirst(Cell& cell, const Outgoing& out) {
   const BatchNorm& norm = cell.normOf(out.state);
   const bool isNode = out.state >= 2;
   const size_t imageFloats = cell.imageFloats(size);
-  if (isNode || out.convolutions || out.poolSums) overImages(cell, [&](int n, int, Scratch& s, bool) {
+  if (isNode || out.convolutions || out.poolSums) overImages(cell, [&](int n, Scratch& s) {
     if (isNode) sumNode(cell, out.state, n, s);
     zeroPartials(cell, n);
     float* x = image(cell, cell.states[out.state], size, n);
@@ -211,7 +211,7 @@ inline void forwardSecond(Cell& cell, const Outgoing& out) {
   const int count = unitsOf(cell, out, kSep3Second, kUnits, units);
   const auto firstOf = [](const Unit& unit) -> const Convolution& { return unit.edge->convolution[unit.norm - kSep3Second]; };
   const size_t imageFloats = cell.imageFloats(node), half = imageFloats / 2;
-  overImages(cell, [&](int n, int, Scratch& s, bool) {
+  overImages(cell, [&](int n, Scratch& s) {
     zeroPartials(cell, n);
     for (int k = 0; k < count; k++) {
       const Unit& unit = units[k];
@@ -283,7 +283,7 @@ inline void takeState(const Cell& cell, int state, const float* whole, const Bat
 }
 
 inline void takeStates(const Cell& cell, const ForwardCall& call) {
-  overImages(cell, [&](int n, int, Scratch&, bool) {
+  overImages(cell, [&](int n, Scratch&) {
     for (int s = 0; s < cell.plan->states; s++) {
       if (s < 2) takeState(cell, s, cell.wholeStates[s], cell.inputs[s].on() ? &cell.inputs[s].norm : nullptr, n);
       else if (cell.plan->given[s]) takeState(cell, s, call.given[s], nullptr, n);
@@ -296,7 +296,7 @@ inline void takeStates(const Cell& cell, const ForwardCall& call) {
 inline void putStates(const Cell& cell) {
   if (cell.direct()) return;
   const Plan& plan = *cell.plan;
-  overImages(cell, [&](int n, int, Scratch&, bool) {
+  overImages(cell, [&](int n, Scratch&) {
     for (int i = 0; i < plan.outputs; i++) {
       const int state = plan.output[i];
       leaveState(cell, image(cell, cell.states[state], cell.nodeSize, n), others(cell, cell.others[state], cell.nodeSize, n),

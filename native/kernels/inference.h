@@ -280,7 +280,7 @@ inline void inferCell(Cell& cell, const ForwardCall& call) {
   }
   const Share whole = shareOf(cell, 0, 1);
   overItems(cell, cell.threads, [&](int t) { clearBorders(cell, cell.scratch[t].image, whole); });
-  overImages(cell, [&](int n, int, Scratch& s, bool) {
+  overImages(cell, [&](int n, Scratch& s) {
     inferImage(cell, call, n, imageAt(cell, s.image, n), [&](auto body) { body(whole, s); });
   });
 }

@@ -68,9 +68,8 @@ inline void gradientSums(Cell& cell, const Outgoing& out) {
     any = any || count > 0 || weighsSkip(edge);
   }
   if (!any && cell.plan->groups == 1) return;  // so there are no convolutions either
-  overImages(cell, [&](int n, int chunk, Scratch& s, bool first) {
-    if (first && cell.wantsWeights) std::memset(cell.weightGradients + chunk * cell.chunkFloats, 0,
-        cell.chunkFloats * sizeof(float));
+  clearChunks(cell, cell.chunkFloats);
+  overImages(cell, [&](int n, Scratch& s) {
     zeroPartials(cell, n);
     bypassSums(cell, out.state, out.list, out.count, n);
     const float* x = image(cell, cell.states[out.state], size, n);

@@ -110,7 +110,7 @@ inline void prepareInputs(const Cell& cell) {
 
 inline void preprocessForward(Cell& cell, const ForwardCall& call) {
   if (!cell.inputs[0].on() && !cell.inputs[1].on()) return;
-  overBatch(cell, cell.whole, [&](int n, int, Scratch& s, bool) {
+  overBatch(cell, cell.whole, [&](int n, Scratch& s) {
     for (int i = 0; i < 2; i++)
       if (cell.inputs[i].on()) productForward(cell, cell.inputs[i], call.inputs[i], n, 3 * i, s);
   });
@@ -211,9 +211,8 @@ inline void preprocessBackward(Cell& cell, const BackwardCall& call) {
   overItems(cell, 2, [&](int i) {
     if (wanted[i]) inputNormBackward(cell, cell.inputs[i], 2 * i, call);
   });
-  overBatch(cell, cell.whole, [&](int n, int chunk, Scratch& s, bool first) {
-    float* g = cell.weightGradients + chunk * cell.chunkFloats;
-    if (first && call.wantsWeights) std::memset(g, 0, inputGradientFloats(cell.inputs) * sizeof(float));
+  clearChunks(cell, inputGradientFloats(cell.inputs));
+  overChunks(cell, cell.whole, [&](int n, float* g, Scratch& s) {
     for (int i = 0; i < 2; i++)
       if (wanted[i]) productBackward(cell, cell.inputs[i], i, call, n, g, s);
   });

@@ -3,10 +3,9 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
-#include <memory>
+#include <cstdint>
 #include <mutex>
 #include <thread>
-#include <vector>
 
 namespace darts::kernels {
 namespace {
@@ -35,80 +34,118 @@ void await(std::mutex& mutex, std::condition_variable& wake, Ready ready) {
   wake.wait(lock, ready);
 }
 
-// A worker's share of the items of one call after another: offered while odd, taken while even.
-struct Worker {
-  std::atomic<unsigned> share{0};
-  std::thread thread;
-
-  bool isOffered() const { return share.load(std::memory_order_acquire) % 2 == 1; }
-  // Whoever takes it does it, once.
-  bool take() {
-    unsigned offer = share.load(std::memory_order_acquire);
-    return offer % 2 == 1 && share.compare_exchange_strong(offer, offer + 1, std::memory_order_acq_rel);
+// A thread's share of the items of one call after another, those from `begin` to `end` that nobody has taken yet. Its owner
+// takes the first, others the last. Whoever takes an item finds the call that it is of, since that one waits for it; only
+// how many threads take part must be known before, for a thread with a greater number has no place to work in.
+class Share {
+ public:
+  void offer(int begin, int end, int threads) {
+    left_.store(pack({static_cast<uint64_t>(begin), static_cast<uint64_t>(end), static_cast<uint64_t>(threads)}), std::memory_order_release);
   }
+  int left() const {
+    const Left left = unpack(left_.load(std::memory_order_relaxed));
+    return static_cast<int>(left.end - left.begin);
+  }
+  // An item for a thread, or -1.
+  int takeFirst(int thread) {
+    return take(thread, [](Left& left) { return left.begin++; });
+  }
+  int takeLast(int thread) {
+    return take(thread, [](Left& left) { return --left.end; });
+  }
+
+ private:
+  struct Left { uint64_t begin, end, threads; };
+  static constexpr int kItemBits = 27, kThreadBits = 10;
+  static constexpr uint64_t mask(int bits) { return (uint64_t{1} << bits) - 1; }
+  static uint64_t pack(Left left) { return left.begin | left.end << kItemBits | left.threads << 2 * kItemBits; }
+  static Left unpack(uint64_t word) { return {word & mask(kItemBits), word >> kItemBits & mask(kItemBits), word >> 2 * kItemBits}; }
+
+  template <typename Choose>
+  int take(int thread, Choose choose) {
+    uint64_t word = left_.load(std::memory_order_acquire);
+    for (;;) {
+      Left left = unpack(word);
+      if (left.begin == left.end || static_cast<uint64_t>(thread) >= left.threads) return -1;
+      const uint64_t item = choose(left);
+      if (left_.compare_exchange_weak(word, pack(left), std::memory_order_acq_rel, std::memory_order_acquire)) return static_cast<int>(item);
+    }
+  }
+
+  alignas(64) std::atomic<uint64_t> left_{0};
 };
 
 class Workers {
  public:
   void run(int items, int threads, void (*body)(void*, int, int), void* context) {
     if (threads > items) threads = items;
+    if (threads > kMaxThreads) threads = kMaxThreads;
     if (threads <= 1) {
       for (int i = 0; i < items; i++) body(context, i, 0);
       return;
     }
     std::lock_guard<std::mutex> oneAtATime(callers_);
-    while (static_cast<int>(workers_.size()) < threads - 1) add();
-    items_ = items;
-    threads_ = threads;
+    while (workers_ < threads - 1) add();
     body_ = body;
     context_ = context;
-    undone_.store(threads - 1, std::memory_order_relaxed);
+    undone_.store(items, std::memory_order_relaxed);
+    threads_.store(threads, std::memory_order_relaxed);
+    for (int t = 0; t < threads; t++) {
+      const auto first = [=](int share) { return static_cast<int>(static_cast<long>(items) * share / threads); };
+      shares_[t].offer(first(t), first(t + 1), threads);
+    }
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      for (int t = 1; t < threads; t++) workers_[t - 1]->share.fetch_add(1, std::memory_order_release);
+      calls_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
-    doShare(0, 0);
-    // A worker that has not begun may wait for a core that others have: its share is done sooner here.
-    for (int t = threads - 1; t > 0; t--)
-      if (workers_[t - 1]->take()) {
-        doShare(t, 0);
-        undone_.fetch_sub(1, std::memory_order_acq_rel);
-      }
+    work(0);
     await(mutex_, done_, [this] { return undone_.load(std::memory_order_acquire) == 0; });
   }
 
  private:
   void add() {
-    workers_.push_back(std::make_unique<Worker>());
-    Worker* worker = workers_.back().get();
-    const int index = static_cast<int>(workers_.size());
-    worker->thread = std::thread([this, worker, index] { loop(*worker, index); });
-    worker->thread.detach();
+    const int thread = ++workers_;
+    std::thread([this, thread] { loop(thread); }).detach();
   }
 
-  void loop(Worker& worker, int index) {
-    for (;;) {
-      await(mutex_, wake_, [&] { return worker.isOffered(); });
-      if (!worker.take()) continue;
-      doShare(index, index);
-      if (undone_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-        { std::lock_guard<std::mutex> lock(mutex_); }
-        done_.notify_one();
-      }
+  void loop(int thread) {
+    for (unsigned seen = 0;;) {
+      await(mutex_, wake_, [&] { return calls_.load(std::memory_order_acquire) != seen; });
+      seen = calls_.load(std::memory_order_acquire);
+      work(thread);
     }
   }
 
-  void doShare(int share, int thread) {
-    const int end = static_cast<int>(static_cast<long>(items_) * (share + 1) / threads_);
-    for (int i = static_cast<int>(static_cast<long>(items_) * share / threads_); i < end; i++) body_(context_, i, thread);
+  // A thread's own share, then what others have left: they may wait for a core, or run on a slower one.
+  void work(int thread) {
+    for (int item; (item = shares_[thread].takeFirst(thread)) >= 0;) perform(item, thread);
+    for (;;) {
+      const int threads = threads_.load(std::memory_order_relaxed);
+      int from = 0;
+      for (int t = 1; t < threads; t++)
+        if (shares_[t].left() > shares_[from].left()) from = t;
+      if (thread >= threads || shares_[from].left() == 0) return;
+      const int item = shares_[from].takeLast(thread);
+      if (item >= 0) perform(item, thread);
+    }
+  }
+
+  void perform(int item, int thread) {
+    body_(context_, item, thread);
+    if (undone_.fetch_sub(1, std::memory_order_acq_rel) == 1 && thread != 0) {
+      { std::lock_guard<std::mutex> lock(mutex_); }
+      done_.notify_one();
+    }
   }
 
   std::mutex callers_, mutex_;
   std::condition_variable wake_, done_;
-  std::vector<std::unique_ptr<Worker>> workers_;
-  std::atomic<int> undone_{0};  // shares of workers that are not done
-  int items_ = 0, threads_ = 1;
+  int workers_ = 0;                // threads besides the caller
+  Share shares_[kMaxThreads];
+  std::atomic<unsigned> calls_{0};
+  std::atomic<int> threads_{1};    // that take part in the call
+  std::atomic<int> undone_{0};     // items of the call
   void (*body_)(void*, int, int) = nullptr;
   void* context_ = nullptr;
 };

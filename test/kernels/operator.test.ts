@@ -54,15 +54,16 @@ const KINDS: Record<string, Partial<Case>> = {
   "": {},
   " of narrow images": { channels: 4, images: 39 },
   " with partial channels": { channels: 16, share: 4, images: 39 },
+  " of many images": { channels: 6, images: 101, height: 5, width: 4 },
 };
 for (const [kind, options] of Object.entries(KINDS)) {
   for (const reduction of [false, true]) {
     test(
-      `a ${reduction ? "reduction" : "normal"} cell${kind} gives the same bytes on 1, 2, 3 and 11 threads, and again`,
+      `a ${reduction ? "reduction" : "normal"} cell${kind} gives the same bytes on 1, 2, 3, 11 and 80 threads, and again`,
       leakFree(() => {
         const it = { ...SMALL, ...options, reduction };
         const once = step(it, 1);
-        for (const threads of [1, 2, 3, 11]) assert.deepEqual(step(it, threads), once);
+        for (const threads of [1, 2, 3, 11, 80]) assert.deepEqual(step(it, threads), once);
         setThreads(1);
       }),
     );
