@@ -70,7 +70,7 @@ struct Plan {
   bool reduction;
   bool halves;             // whether convolutions' outputs and gradients between them are stored as bfloat16
   bool training;           // batch statistics, and the running ones are updated; else the running ones are used
-  bool paths;              // whether the edges' outputs are scaled image by image (drop-path), except skip connections
+  bool paths;              // whether the edges' outputs are scaled image by image (drop-path)
   double eps, momentum;
   InputPlan input[2];
   bool given[kMaxStates];  // nodes that do not start from zero

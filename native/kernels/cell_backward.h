@@ -168,7 +168,7 @@ inline void backwardPools(Cell& cell, const Outgoing& out, int n, Scratch& s) {
         };
         for (int q = 0; q < 2; q++)
           if (edge.pooling[q].on) addScaled((q == 0 ? s.dMax : s.dMean) + inBlock, load(edge.pooling[q].a + b * L) * path);
-        if (edge.skips()) addScaled(gradient + at, all(cell.mixtureWeight(edge, kSkip)));
+        if (edge.skips()) addScaled(gradient + at, all(cell.mixtureWeight(edge, kSkip)) * path);
       }
     });
     if (out.pools) poolBackward(x + b * size.block(), scaled, size, node, out.stride, s.dMax, s.dMean, {s.frames.x,

@@ -123,7 +123,7 @@ inline void sumTile(const Cell& cell, int state, const int* edges, int count, in
       if (row.halves) addTo(saved, row.halves, weight(kOperationOf[u]), c);
       else add(row.floats, weight(kOperationOf[u]), c);
     }
-    if (edge.skips()) add(x + at, all(cell.mixtureWeight(edge, kSkip)), cell.normOf(source));
+    if (edge.skips()) add(x + at, weight(kSkip), cell.normOf(source));
     if (!edge.pooling[0].on && !edge.pooling[1].on) continue;
     poolRows(x + b * size.block(), size, edge.plan->stride, y, rows, node.width, s.pooledMax, s.pooledMean,
         scaledBy(cell.normOf(source), b));

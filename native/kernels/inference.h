@@ -127,12 +127,13 @@ __attribute__((noinline)) void inferPlain(const Cell& cell, const Outgoing& out,
         const auto add = [&](const float* row, V scale, V shift) DARTS_LAMBDA {
           for (int p = 0; p < node.width; p++) store(to + p * L, load(to + p * L) + fma(load(row + p * L), scale, shift));
         };
+        const V path = cell.pathScale(edge, n);
         for (int q = 0; q < 2; q++) {
           const Pooling& pool = edge.pooling[q];
-          const V weight = cell.pathScale(edge, n) * all(cell.mixtureWeight(edge, kOperationOf[kMaxNorm + q]));
+          const V weight = path * all(cell.mixtureWeight(edge, kOperationOf[kMaxNorm + q]));
           if (pool.on) add(q == 0 ? s.pooledMax : s.pooledMean, load(pool.scale + b * L) * weight, load(pool.shift + b * L) * weight);
         }
-        if (edge.skips()) add(image.states[out.state] + at, all(cell.mixtureWeight(edge, kSkip)), zero());
+        if (edge.skips()) add(image.states[out.state] + at, path * all(cell.mixtureWeight(edge, kSkip)), zero());
       }
     }
 }

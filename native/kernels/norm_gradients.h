@@ -125,8 +125,8 @@ inline void totalsOfEdges(const Cell& cell, const Outgoing& out) {
     const int terms = edgeTerms(edge, norms), first = kSlotsOfEdge * i;
     for (int t = 0; t <= terms && terms > 0; t++) list[slots++] = {first + t, cell.pathsOf(edge)};
     if (!weighsSkip(edge)) continue;
-    list[slots++] = {first + 1 + terms, nullptr};
-    if (terms == 0) list[slots++] = {first, nullptr};
+    list[slots++] = {first + 1 + terms, cell.pathsOf(edge)};
+    if (terms == 0) list[slots++] = {first, cell.pathsOf(edge)};
   }
   totals(cell, list, slots);
 }
@@ -145,7 +145,6 @@ inline void gradientsOfNorms(Cell& cell, const Outgoing& out, const BackwardCall
       gradientOfNorm(cell, edge, norms[t], cell.partials.total(first), cell.partials.total(first + 1 + t), call);
     if (weighsSkip(edge)) {
       const BatchNorm& norm = cell.normOf(out.state);
-      if (cell.pathsOf(edge)) total(cell.partials, first, nullptr);  // what skips is not dropped
       const double *sumD = cell.partials.total(first), *centered = cell.partials.total(first + 1 + count);
       call.mixtureGradient[edge.plan->mixture[kSkip]] += static_cast<float>(dotChannels(cell, norm.scale, centered) + dotChannels(cell, norm.beta, sumD));
     }

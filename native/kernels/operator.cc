@@ -287,7 +287,7 @@ int64_t kernelLanes() { return selectKernels().lanes; }
 //   s0, s1      its inputs, in parts
 //   mixture     weights of operations, any shape
 //   bypass      the weight of each edge for the channels that its operations do not see, where there are groups
-//   paths       a scale for each edge and image, [edges, N], of all operations but the skip connections of stride 1
+//   paths       a scale for each edge and image, [edges, N], where there are no groups
 //   given       what the states in given_to start from, one part each
 //   weights     those of the preprocessing, then of the operations, each as a state_dict lists them; so statistics, too:
 //               running mean, running variance and counter of each normalisation

@@ -3,7 +3,6 @@ import { z } from "zod";
 import type { Config, ConfigInput } from "../config/schema.ts";
 import { UserError } from "../errors.ts";
 import type { MethodDeclaration } from "./declaration.ts";
-import { checkSearchDropPath } from "./search-drop-path.ts";
 import { publishedSettings, quickSettings } from "./shared-settings.ts";
 
 /** The defaults of the released code's arguments. */
@@ -142,10 +141,7 @@ export const rDarts = {
       },
     },
   },
-  check(config, { dropPath, ...adaptation }) {
-    checkAdaptation(config.search, adaptation);
-    checkSearchDropPath(config, { dropPath });
-  },
+  check: (config, adaptation) => checkAdaptation(config.search, adaptation),
 } as const satisfies MethodDeclaration<typeof options>;
 
 type Adaptation = Pick<

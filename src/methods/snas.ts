@@ -1,7 +1,6 @@
 // SNAS as data: what it computes is in src/search/snas.ts.
 import { z } from "zod";
 import { EVERY_ORDER, type MethodDeclaration } from "./declaration.ts";
-import { checkSearchDropPath } from "./search-drop-path.ts";
 import { publishedSettings, quickSettings } from "./shared-settings.ts";
 
 const options = z.strictObject({
@@ -98,5 +97,4 @@ export const snas = {
       ],
     },
   },
-  check: checkSearchDropPath,
 } as const satisfies MethodDeclaration<typeof options>;

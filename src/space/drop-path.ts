@@ -1,7 +1,7 @@
 // Drop-path (Larsson et al., ICLR 2017) as DARTS trains its derived networks: whole paths of single images are dropped.
 import { aten } from "../tensor/aten.ts";
 import { noGrad } from "../tensor/autograd.ts";
-import { type Tensor, zeros } from "../tensor/tensor.ts";
+import { cat, ones, type Tensor, zeros } from "../tensor/tensor.ts";
 
 /** How paths are dropped in one forward pass. */
 export interface DropPath {
@@ -18,10 +18,21 @@ export function dropPath(x: Tensor, { probability, draw = drawMask }: DropPath):
   return x.div(keepProbability).mul(draw(x, keepProbability));
 }
 
-/** What {@link dropPath} multiplies a path by, [N, 1, 1, 1]: the same draw, for paths of N images that are not there yet. */
-export function pathScale(images: Tensor, { probability, draw = drawMask }: DropPath): Tensor {
+/**
+ * What {@link dropPath} multiplies paths by, [paths, N], for N images: the same draws in the same order, of those paths
+ * that `drops` says yes to. The others are kept.
+ */
+export function pathScales(
+  { paths, images }: { readonly paths: number; readonly images: number },
+  { probability, draw = drawMask }: DropPath,
+  drops: (path: number) => boolean = () => true,
+): Tensor {
   const keepProbability = 1 - probability;
-  return draw(images, keepProbability).div(keepProbability);
+  const kept = ones([images, 1, 1, 1]);
+  const scales = Array.from({ length: paths }, (_, path) =>
+    drops(path) ? draw(kept, keepProbability).div(keepProbability) : kept,
+  );
+  return cat(scales, 0).reshape([paths, images]);
 }
 
 function drawMask(path: Tensor, keepProbability: number): Tensor {

@@ -36,7 +36,7 @@ export interface FusedPass {
   readonly bypass?: Tensor;
   /** For each edge its operations to evaluate; absent: all. */
   readonly active?: readonly (readonly number[])[];
-  /** Scale of each edge's outputs for each image, [edges, N], except skip connections; absent: 1. */
+  /** Scale of each edge's output for each image, [edges, N], where a plan has no groups; absent: 1. */
   readonly paths?: Tensor;
 }
 
@@ -58,6 +58,11 @@ export class FusedCell {
       .find((found) => found !== undefined);
     this.#momentum = norm?.momentum ?? 0.1;
     this.#eps = norm?.eps ?? 1e-5;
+  }
+
+  /** Whether a pass may have `paths`. */
+  get scalesPaths(): boolean {
+    return (this.#plan.groups ?? 1) === 1;
   }
 
   /** The cell's inputs, float32 on the CPU → the states of `concat`, as the parts of one. */

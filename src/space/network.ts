@@ -4,10 +4,10 @@ import { type Edge, edgesByNode, type Genotype, type Inputs } from "../genotype/
 import { Linear } from "../nn/layers.ts";
 import { Identity, type Layer, Module, type Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
-import { cat, ones, type Tensor } from "../tensor/tensor.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { AuxiliaryHead } from "./auxiliary-head.ts";
 import { averageOf, type Images, toBlocked, toImages } from "./blocked.ts";
-import { type DropPath, dropPath, pathScale } from "./drop-path.ts";
+import { type DropPath, dropPath, pathScales } from "./drop-path.ts";
 import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels, type Storage } from "./fused-cell.ts";
 import { operationBuilder } from "./operations.ts";
 import { BlockCell } from "./reduction-block.ts";
@@ -153,11 +153,8 @@ export class NetworkCell extends Module {
   /** The scales of all paths, [edges, N], drawn in the order in which the composite cell draws them. */
   #paths(images: number, drop: DropPath): Tensor | undefined {
     if (!this.training || drop.probability === 0) return undefined;
-    const kept = ones([images, 1, 1, 1]);
-    const scales = this._ops.map((operation) =>
-      operation instanceof Identity ? kept : pathScale(kept, drop),
-    );
-    return cat(scales, 0).reshape([scales.length, -1]);
+    const drops = (path: number) => !(this._ops[path] instanceof Identity);
+    return pathScales({ paths: this._ops.length, images }, drop, drops);
   }
 }
 

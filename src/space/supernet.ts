@@ -9,7 +9,7 @@ import { averageOf, type Images, toBlocked, toImages } from "./blocked.ts";
 import type { Candidates } from "./candidates.ts";
 import type { CellPlan } from "./cell-plan.ts";
 import { outputOf } from "./declare-space.ts";
-import { type DropPath, dropPath } from "./drop-path.ts";
+import { type DropPath, dropPath, pathScales } from "./drop-path.ts";
 import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels, type Storage } from "./fused-cell.ts";
 import { type EdgeContext, type EdgeModule, MixedOp } from "./mixed-op.ts";
 import { FactorizedReduce, ReLUConvBN } from "./operations.ts";
@@ -37,7 +37,10 @@ export interface CellMixture {
 export interface Mixture {
   readonly normal: CellMixture;
   readonly reduce: CellMixture;
-  /** Probability that an edge's output is dropped for an image, in training; such cells are computed by libtorch. */
+  /**
+   * Probability that an edge's output is dropped for an image, in training; libtorch then computes cells of partial
+   * channels.
+   */
   readonly dropPath?: number;
   /** Lets libtorch compute every cell: fused ones have no second derivatives. */
   readonly composite?: boolean;
@@ -192,20 +195,22 @@ export class SupernetCell extends Module {
     mixture: CellMixture & Pick<Mixture, "dropPath" | "composite">,
   ): Layout {
     const { operations, edges, active, dropPath = 0, composite = false } = mixture;
-    const fused = composite || (this.training && dropPath > 0) ? undefined : this.#fused;
+    const drops = this.training && dropPath > 0;
+    const fused = composite || (drops && !this.#fused?.scalesPaths) ? undefined : this.#fused;
     return forwardCell(s0, s1, {
       kernels: composite ? "composite" : this.kernels,
       recompute: this.recompute && !composite,
       storage: composite ? "fp32" : this.storage,
       fused,
       parts: this.concat.length,
-      pass: () => ({
+      pass: (images) => ({
         training: this.training,
         recompute: this.recompute,
         storage: this.storage,
         // An edge's weight multiplies all of its candidates, so it can as well multiply their weights, and what passes them by.
         mixture: edges ? operations.mul(edges.reshape([-1, 1])) : operations,
         bypass: edges,
+        paths: drops ? pathScales({ paths: this._ops.length, images }, { probability: dropPath }) : undefined,
         active: active && this.#indices(active),
       }),
       composite: (x0, x1) => this.#compose(x0, x1, mixture),
@@ -290,8 +295,7 @@ export class Supernet extends Module {
     return scope(() => {
       const [s0, s1] = stemStates(this, images);
       // One conversion for the whole network; cells that the kernels do not cover convert their own.
-      const libtorch = mixture.composite || (this.training && (mixture.dropPath ?? 0) > 0);
-      const blocked = !libtorch && fusable(s0) && this.cells.some((cell) => cell.fused);
+      const blocked = !mixture.composite && fusable(s0) && this.cells.some((cell) => cell.fused);
       const first = blocked ? toBlocked(s0) : s0;
       const body = this.#body([first, s1 === s0 ? first : blocked ? toBlocked(s1) : s1], mixture);
       return this.classifier.forward(averageOf(this.lastact ? this.lastact.forward(toImages(body)) : body));

@@ -140,22 +140,6 @@ test("every option under every method that does not have it is refused with thos
   assert.ok(refused > 200, `${refused} pairs`);
 });
 
-test("drop-path in the search is refused where only fused kernels will do", () => {
-  for (const method of ["snas", "r-darts"])
-    for (const [key, value] of [
-      ["kernels", "fused"],
-      ["recompute", true],
-    ] as const) {
-      const flags = { "search.method": method, "search.options.dropPath": 0.3, [key]: value };
-      const config = resolveConfig({ flags });
-      const { check, options } = findMethod(method);
-      assert.match(
-        mistake(() => check!(config, options.parse(config.search.options))),
-        new RegExp(`dropPath is 0\\.3, but ${key} is ${value}: libtorch's operators compute the cells`),
-      );
-    }
-});
-
 test("a preset's options under another method are told by the preset's name", () => {
   assert.equal(
     mistake(() => resolveConfig({ preset: "pc-darts", flags: { "search.method": "darts" } })),
@@ -241,21 +225,4 @@ test("a method that is added at run time has its options in configurations and f
     mistake(() => declareMethod({ name: "mine", source, options, orders: ["first"], presets })),
     /already a search method mine/,
   );
-});
-
-test("R-DARTS' drop-path refuses each setting that only fused cells can keep", () => {
-  const { check, options } = findMethod("r-darts");
-  const values = options.parse({ dropPath: 0.2 });
-  for (const [set, said] of [
-    ["recompute=true", "recompute is true"],
-    ["storage=bf16", "storage is bf16"],
-    ["kernels=fused", "kernels is fused"],
-  ] as const) {
-    const config = resolveConfig({ set: ["search.method=r-darts", set] });
-    assert.match(
-      mistake(() => check!(config, values)),
-      new RegExp(`dropPath is 0\\.2, but ${said}.* Set ${said.split(" ")[0]} to `),
-    );
-    check!(config, options.parse({}));
-  }
 });

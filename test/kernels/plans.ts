@@ -1,6 +1,6 @@
 // Cells of any plan, such as derived ones, on the kernels and composed of libtorch's operators.
 
-import { Identity, type Layer } from "../../src/nn/module.ts";
+import type { Layer } from "../../src/nn/module.ts";
 import type { CellEdge, CellPlan } from "../../src/space/cell-plan.ts";
 import { supernetOperation } from "../../src/space/mixed-op.ts";
 import { operationBuilder } from "../../src/space/operations.ts";
@@ -87,9 +87,7 @@ export function compositePlan(
         ? operations.map(({ module, weight }) => {
             const value = module.forward(states[source]);
             const weighted = weight === undefined ? value : value.mul(mixture!.select(0, weight));
-            return paths && !(module instanceof Identity)
-              ? weighted.mul(paths.select(0, e).reshape([-1, 1, 1, 1]))
-              : weighted;
+            return paths ? weighted.mul(paths.select(0, e).reshape([-1, 1, 1, 1])) : weighted;
           })
         : [],
     );

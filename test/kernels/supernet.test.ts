@@ -33,7 +33,10 @@ const create = (options: SupernetOptions, kernels: Kernels) => {
 };
 
 /** Logits, all gradients and the running statistics of one pass, in the type of the net. */
-function pass(net: Supernet, size: readonly [number, number], images = 4): Result & { free(): void } {
+function pass(
+  net: Supernet,
+  { size = [8, 8], images = 4, dropPath }: Omit<Comparison, "training">,
+): Result & { free(): void } {
   seed(6);
   const { dtype } = net.classifier.weight;
   const { nodes, primitives, imageChannels } = net.options;
@@ -45,6 +48,7 @@ function pass(net: Supernet, size: readonly [number, number], images = 4): Resul
   const mixture: Mixture = {
     normal: { operations: alphas[0].softmax(1), edges: betas[0] },
     reduce: { operations: alphas[1].softmax(1), edges: betas[1] },
+    dropPath,
   };
   const output = net.forward(x, mixture);
   const inputs = new Map<string, Tensor>([
@@ -65,17 +69,17 @@ function pass(net: Supernet, size: readonly [number, number], images = 4): Resul
   };
 }
 
-function compare(
-  options: SupernetOptions,
-  {
-    size = [8, 8],
-    training = true,
-    images,
-  }: { size?: [number, number]; training?: boolean; images?: number } = {},
-) {
+interface Comparison {
+  readonly size?: readonly [number, number];
+  readonly training?: boolean;
+  readonly images?: number;
+  readonly dropPath?: number;
+}
+
+function compare(options: SupernetOptions, { training = true, ...how }: Comparison = {}) {
   using fused = create(options, options.kernels ?? "fused").train(training);
   using composite = create(options, "composite").to({ dtype: "float64" }).train(training);
-  const [mine, oracle] = [fused, composite].map((net) => pass(net, size, images));
+  const [mine, oracle] = [fused, composite].map((net) => pass(net, how));
   assertSameResults(mine, oracle);
   mine.free();
   oracle.free();
@@ -92,6 +96,35 @@ for (const [name, options, size] of [
     leakFree(() => compare(options, { size })),
   );
 }
+
+test(
+  "a supernet that drops paths, skip connections among them, is the composite one, and drops none in evaluation",
+  leakFree(() => {
+    for (const training of [true, false]) compare(SMALL, { images: 6, training, dropPath: 0.4 });
+    // Poolings, with batch normalisation and without; cells that read the images side by side.
+    const primitives = ["max_pool_3x3", "avg_pool_3x3", "skip_connect", "sep_conv_3x3"] as const;
+    for (const poolNorm of [true, false])
+      compare({ ...SMALL, cells: 1, nodes: 1, primitives, poolNorm }, { images: 6, dropPath: 0.4 });
+  }),
+);
+
+test(
+  "a supernet of partial channels that drops paths is computed by libtorch",
+  leakFree(() => {
+    const options = { ...SMALL, channels: 8, nodes: 1, createEdge: partialEdges(2) };
+    using auto = create(options, "auto");
+    using composite = create(options, "composite");
+    const [mine, oracle] = [auto, composite].map((net) => pass(net, { dropPath: 0.4 }));
+    assertClose(mine.output, oracle.output, 1e-5, "logits");
+    mine.free();
+    oracle.free();
+    using fused = create(options, "fused");
+    using images = new Parameter(randn([2, 3, 8, 8]));
+    using operations = new Parameter(randn([2, 4]));
+    const mixture = { normal: { operations }, reduce: { operations }, dropPath: 0.4 };
+    assert.throws(() => fused.forward(images, mixture), /kernels is fused, but/);
+  }),
+);
 
 for (const [channels, share, images] of [
   [8, 2, 4],
