@@ -128,6 +128,23 @@ struct BackwardCall {
   float* scratch;          // backwardFloats() long
 };
 
+// The stem of a network: a 3×3 convolution of images, padded by a pixel, and its normalisation.
+struct StemCall {
+  int images, inChannels, channels, height, width;
+  int threads;
+  bool training;
+  double eps, momentum;
+  const float* input;            // [images, inChannels, height, width]
+  const float* weight;           // [channels, inChannels, 3, 3]
+  const float *scale, *shift;    // null: none
+  float *runningMean, *runningVariance;
+  float* norms;                  // mean and rstd of each channel, in whole blocks: forward writes, backward reads them
+  float* output;                 // in blocks
+  const float* outputGradient;   // backward, as the next; the gradients of scale and shift null where they have none
+  float *weightGradient, *scaleGradient, *shiftGradient;
+  float* scratch;                // stemFloats() long
+};
+
 // One build of the kernels.
 struct Kernels {
   const char* name;
@@ -138,6 +155,9 @@ struct Kernels {
   size_t (*backwardFloats)(const Plan&, int threads);
   void (*forward)(const ForwardCall&);
   void (*backward)(const BackwardCall&);
+  size_t (*stemFloats)(const StemCall&, bool backward);
+  void (*stemForward)(const StemCall&);
+  void (*stemBackward)(const StemCall&);
   void (*toBlocks)(const Conversion&);
   void (*fromBlocks)(const Conversion&);
 };

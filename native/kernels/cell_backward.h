@@ -84,8 +84,9 @@ inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& 
     if (edge.plan->norm[norm].scale < 0)
       for (size_t k = 0; k < cell.channels; k++) centered[k] = c.rstd[k] == 0 ? 0 : centered[k] / c.rstd[k];
     affineGradients(cell, edge.plan->norm[norm], c, sumD, centered, 1, call.weightGradients);
+    const double count = spread(cell, cell.partials);
     for (size_t k = 0; k < cell.channels; k++) {
-      const Affine affine = normBackward(cell, c, k, sumD[k], centered[k], 1);
+      const Affine affine = normBackward(c, k, sumD[k], centered[k], 1, count);
       c.a[k] = static_cast<float>(affine.a);
       c.b[k] = static_cast<float>(affine.b);
       c.k[k] = static_cast<float>(affine.k);

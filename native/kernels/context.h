@@ -16,6 +16,7 @@ constexpr int kKernel[kUnits] = {3, 5, 7, 3, 5, 3, 5, 7};
 // the number of threads. Where there are any, a chunk is also what a thread takes at a time: more threads find no work.
 // Twice as many chunks cost a supernet's step of 64 images 1 % of its time.
 constexpr int kFewestChunks = 8, kImagesInChunk = 8;
+inline int chunksOf(int images) { return least(most(kFewestChunks, images / kImagesInChunk), images); }
 
 // One convolution with its normalisation: a separable unit, or a factorized reduction (no depthwise part).
 struct Convolution : BatchNorm {
@@ -163,7 +164,7 @@ inline void describe(Cell& cell, const Plan& plan, int threads) {
   cell.whole = unfolded(plan.images, plan.stateChannels);
   cell.fold = folded(plan.images, plan.channels);
   cell.images = cell.fold.count();
-  cell.chunks = least(most(kFewestChunks, cell.images / kImagesInChunk), cell.images);
+  cell.chunks = chunksOf(cell.images);
   cell.threads = least(least(threads, cell.images), kMaxThreads);
   cell.blocks = cell.fold.blocks();
   cell.channels = cell.fold.lanes();
@@ -182,16 +183,34 @@ inline size_t depthwiseFloats(const Cell& cell, int norm) {
 }
 inline size_t pointwiseFloats(const Cell& cell, int norm) { return cell.channels * inputBlocks(cell, norm) * cell.fold.group; }
 
+// Runs body(item, thread) for all items.
+template <class Body>
+inline void inParallel(int items, int threads, Body&& body) {
+  struct Context { Body* body; } context{&body};
+  parallel(items, threads, [](void* raw, int item, int thread) { (*static_cast<Context*>(raw)->body)(item, thread); }, &context);
+}
+
+// Runs body(image) for the images of a chunk.
+template <class Body>
+DARTS_INLINE void overChunk(int images, int chunk, int chunks, Body body) {
+  const int end = static_cast<int>(static_cast<long>(images) * (chunk + 1) / chunks);
+  for (int n = static_cast<int>(static_cast<long>(images) * chunk / chunks); n < end; n++) body(n);
+}
+
+// What a thread works in, for an image.
+inline Scratch scratchFor(const Cell& cell, const Fold& fold, int thread, int n) {
+  Scratch scratch = cell.scratch[thread];
+  scratch.lanes = fold.present(n) * fold.group;
+  return scratch;
+}
+
 // Runs body(image, scratch) for the images of a fold; a thread keeps its images.
 template <class Body>
 inline void overBatch(const Cell& cell, const Fold& fold, Body body) {
-  struct Context { const Cell* cell; const Fold* fold; Body* body; } context{&cell, &fold, &body};
-  parallel(fold.count(), cell.threads, [](void* raw, int n, int thread) {
-    const Context& it = *static_cast<Context*>(raw);
-    Scratch scratch = it.cell->scratch[thread];
-    scratch.lanes = it.fold->present(n) * it.fold->group;
-    (*it.body)(n, scratch);
-  }, &context);
+  inParallel(fold.count(), cell.threads, [&](int n, int thread) {
+    Scratch scratch = scratchFor(cell, fold, thread, n);
+    body(n, scratch);
+  });
 }
 
 template <class Body>
@@ -201,24 +220,18 @@ inline void overImages(const Cell& cell, Body body) { overBatch(cell, cell.fold,
 template <class Body>
 inline void overChunks(const Cell& cell, const Fold& fold, Body body) {
   if (!cell.wantsWeights) return overBatch(cell, fold, [&](int n, Scratch& scratch) { body(n, nullptr, scratch); });
-  struct Context { const Cell* cell; const Fold* fold; Body* body; } context{&cell, &fold, &body};
-  parallel(cell.chunks, cell.threads, [](void* raw, int chunk, int thread) {
-    const Context& it = *static_cast<Context*>(raw);
-    const long images = it.fold->count(), chunks = it.cell->chunks;
-    const int begin = static_cast<int>(images * chunk / chunks), end = static_cast<int>(images * (chunk + 1) / chunks);
-    Scratch scratch = it.cell->scratch[thread];
-    for (int n = begin; n < end; n++) {
-      scratch.lanes = it.fold->present(n) * it.fold->group;
-      (*it.body)(n, it.cell->weightGradients + chunk * it.cell->chunkFloats, scratch);
-    }
-  }, &context);
+  inParallel(cell.chunks, cell.threads, [&](int chunk, int thread) {
+    overChunk(fold.count(), chunk, cell.chunks, [&](int n) {
+      Scratch scratch = scratchFor(cell, fold, thread, n);
+      body(n, cell.weightGradients + chunk * cell.chunkFloats, scratch);
+    });
+  });
 }
 
 // Runs body(item) for small independent pieces of work.
 template <class Body>
 inline void overItems(const Cell& cell, int items, Body&& body) {
-  struct Context { Body* body; } context{&body};
-  parallel(items, cell.threads, [](void* raw, int item, int) { (*static_cast<Context*>(raw)->body)(item); }, &context);
+  inParallel(items, cell.threads, [&](int item, int) { body(item); });
 }
 
 // Before chunks' gradients are added to.

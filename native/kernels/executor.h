@@ -5,11 +5,13 @@
 //   context, placement, weights      a cell while it runs, its memory, its packed weights
 //   input, preprocess; crossing; partial   how inputs become states; states to and from groups; partial channels
 //   convolution, cell_forward, norm_gradients, cell_backward, inference   the cell itself
+//   stem                             what images pass before the first cell
 #pragma once
 
 #include "blocks.h"
 #include "cell_backward.h"
 #include "inference.h"
+#include "stem.h"
 
 DARTS_BEGIN
 
@@ -79,5 +81,5 @@ DARTS_END
 
 namespace darts::kernels::DARTS_ISA {
 extern const Kernels kernels{DARTS_TEXT(DARTS_ISA), L, arenaFloats, parameterFloats, forwardFloats, backwardFloats, forward, backward,
-    convert<true>, convert<false>};
+    stemFloats, stemForward, stemBackward, convert<true>, convert<false>};
 }

@@ -255,11 +255,7 @@ inline OneImage imageAt(const Cell& cell, const OneImage& place, int n) {
 // Runs body(share, scratch) for all shares of an image, each on a thread of its own.
 template <class Body>
 inline void overTeam(Cell& cell, Body body) {
-  struct Context { Cell* cell; Body* body; } context{&cell, &body};
-  parallel(cell.team, cell.team, [](void* raw, int member, int) {
-    const Context& it = *static_cast<Context*>(raw);
-    (*it.body)(shareOf(*it.cell, member, it.cell->team), it.cell->scratch[member]);
-  }, &context);
+  inParallel(cell.team, cell.team, [&](int member, int) { body(shareOf(cell, member, cell.team), cell.scratch[member]); });
 }
 
 inline void inferCell(Cell& cell, const ForwardCall& call) {

@@ -33,13 +33,13 @@ DARTS_INLINE void overBlocks(const Matrix& m, Body body) {
   }
 }
 
-template <int B, int P, class Emit>
+template <int Apart, int B, int P, class Emit>
 DARTS_INLINE void productTile(const Matrix& m, const float* __restrict w, const float* __restrict t, int block,
     int pixel, Emit emit) {
   V sum[B][P];
   DARTS_UNROLL for (int o = 0; o < B; o++) { DARTS_UNROLL for (int j = 0; j < P; j++) sum[o][j] = zero(); }
   const size_t next = static_cast<size_t>(m.rows) * L;
-  const float* first = t + static_cast<size_t>(pixel) * L;
+  const float* first = t + static_cast<size_t>(pixel) * Apart;
   const float* weights = w + block * next + static_cast<size_t>(m.begin[block]) * L;
   const int32_t *offset = m.offset + m.begin[block], *last = m.offset + m.end[block];
   for (; offset < last; offset++, weights += L) {
@@ -47,20 +47,20 @@ DARTS_INLINE void productTile(const Matrix& m, const float* __restrict w, const 
     V weight[B];
     DARTS_UNROLL for (int o = 0; o < B; o++) weight[o] = load(weights + o * next);
     DARTS_UNROLL for (int j = 0; j < P; j++) {
-      const V value = all(x[j * L]);
+      const V value = all(x[j * Apart]);
       DARTS_UNROLL for (int o = 0; o < B; o++) sum[o][j] = fma(value, weight[o], sum[o][j]);
     }
   }
   DARTS_UNROLL for (int o = 0; o < B; o++) emit(block + o, pixel, Count<P>{}, sum[o]);
 }
 
-// The product of a tile; emit(block, first pixel, Count<P>, values) takes the outputs.
-template <class Emit>
+// The product of a tile whose pixels lie `Apart` floats apart; emit(block, first pixel, Count<P>, values) takes the outputs.
+template <int Apart = L, class Emit>
 DARTS_INLINE void product(const Matrix& m, const float* w, const float* t, int pixels, Emit emit) {
   overBlocks(m, [&](int block, auto together) DARTS_LAMBDA {
     constexpr int B = decltype(together)::value, kWidest = (B == 1 ? 16 : 8) / (kRegisters == 32 ? 1 : 2);
     tiles<kWidest>(pixels, [&](int p, auto tile) DARTS_LAMBDA {
-      productTile<B, decltype(tile)::value>(m, w, t, block, p, emit);
+      productTile<Apart, B, decltype(tile)::value>(m, w, t, block, p, emit);
     });
   });
 }

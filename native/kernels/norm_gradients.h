@@ -99,15 +99,16 @@ inline void gradientOfNorm(Cell& cell, Edge& edge, int norm, const double* sumD,
   // D·(scale·y + shift) = scale·D·(y - mean) + beta·D, where a bare pooling has scale 1 and no mean.
   if (index >= 0) call.mixtureGradient[index] += static_cast<float>(dotChannels(cell, values.scale, centered) + dotChannels(cell, values.beta, sumD));
   affineGradients(cell, edge.plan->norm[norm], values, sumD, centered, w, call.weightGradients);
+  const double count = spread(cell, cell.partials);
   for (size_t c = 0; c < cell.channels; c++) {
     if (norm < kMaxNorm) {
       const Convolution& v = edge.convolution[norm];
-      const Affine affine = normBackward(cell, v, c, sumD[c], centered[c], w);
+      const Affine affine = normBackward(v, c, sumD[c], centered[c], w, count);
       v.a[c] = static_cast<float>(affine.a);
       v.b[c] = static_cast<float>(affine.b);
       v.k[c] = static_cast<float>(affine.k);
     } else if (edge.plan->norm[norm].statistics >= 0) {
-      const Affine affine = normBackward(cell, values, c, sumD[c], centered[c], w);
+      const Affine affine = normBackward(values, c, sumD[c], centered[c], w, count);
       edge.pooling[norm - kMaxNorm].a[c] = static_cast<float>(affine.a);
       cell.poolB[norm - kMaxNorm][c] += static_cast<float>(affine.b);
       cell.poolK[norm - kMaxNorm][c] += static_cast<float>(affine.k - affine.b * values.mean[c]);

@@ -143,13 +143,12 @@ inline void inputNormBackward(const Cell& cell, const Input& input, int slot, co
   total(cell.inputPartials, slot, nullptr);
   total(cell.inputPartials, slot + 1, nullptr);
   const double *sumD = cell.inputPartials.total(slot), *centered = cell.inputPartials.total(slot + 1);
-  // In evaluation the statistics are constants.
-  const double share = plan.training ? 1 / cell.inputPartials.count() : 0;
+  const double count = spread(cell, cell.inputPartials);
   for (size_t c = 0; c < cell.whole.lanes(); c++) {
-    const double a = input.norm.scale[c], rstd = input.norm.rstd[c];
-    input.a[c] = static_cast<float>(a);
-    input.b[c] = static_cast<float>(-a * rstd * rstd * centered[c] * share);
-    input.k[c] = static_cast<float>(-a * sumD[c] * share);
+    const Affine affine = normBackward(input.norm, c, sumD[c], centered[c], 1, count);
+    input.a[c] = static_cast<float>(affine.a);
+    input.b[c] = static_cast<float>(affine.b);
+    input.k[c] = static_cast<float>(affine.k);
   }
   if (!call.wantsWeights || input.plan->norm.scale < 0) return;
   float* const* gradients = call.weightGradients + input.plan->norm.scale;

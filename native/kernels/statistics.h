@@ -1,5 +1,5 @@
-// Normalisations' parameters, and sums over the batch: of each image in float, then over the images, in their order, in
-// double: the same bytes for any number of threads.
+// Normalisations, and sums over the batch: of each image in float, then over the images, in their order, in double: the
+// same bytes for any number of threads.
 #pragma once
 
 #include "layout.h"
@@ -72,6 +72,64 @@ inline void moments(const Partials& partials, int slot) {
       variance[c] += (square[lane] + 2 * d * sum[lane] + pixels * d * d) / count;
     });
   }
+}
+
+// How a normalisation is made. In training its statistics are the batch's, in evaluation the running ones.
+struct NormRule {
+  bool training;
+  double eps, momentum;
+};
+
+// What belongs to a normalisation; null: it has none of that kind.
+struct NormTensors {
+  const float *gamma, *beta;
+  float *runningMean, *runningVariance;
+};
+
+// Fills in a normalisation, in training from the sums in `slot` and the next two; the running statistics then move by
+// `momentum` towards the batch's (unbiased variance, as PyTorch has it). Without statistics values pass as they are.
+inline void finishNorm(const NormRule& rule, const NormTensors& of, const Partials& partials, int slot, const BatchNorm& to) {
+  const Fold& fold = partials.fold;
+  const double count = partials.count();
+  const double *batchMean = partials.total(slot), *batchVariance = partials.total(slot + 1);
+  if (rule.training && of.runningMean) moments(partials, slot);
+  for (int c = 0; c < static_cast<int>(fold.lanes()); c++) {
+    // An unused lane: zeros in, zeros out.
+    const bool used = c < fold.channels;
+    double mean = 0, rstd = used ? 1 : 0;
+    if (used && of.runningMean) {
+      double variance = of.runningVariance[c];
+      mean = of.runningMean[c];
+      if (rule.training) {
+        mean = batchMean[c];
+        variance = batchVariance[c] > 0 ? batchVariance[c] : 0;
+        of.runningMean[c] = static_cast<float>((1 - rule.momentum) * of.runningMean[c] + rule.momentum * mean);
+        of.runningVariance[c] = static_cast<float>((1 - rule.momentum) * of.runningVariance[c] + rule.momentum * variance * count / (count - 1));
+      }
+      rstd = 1 / std::sqrt(variance + rule.eps);
+    }
+    const double gamma = used && of.gamma ? of.gamma[c] : 1, beta = used && of.beta ? of.beta[c] : 0;
+    to.mean[c] = static_cast<float>(mean);
+    to.rstd[c] = static_cast<float>(rstd);
+    to.gamma[c] = static_cast<float>(gamma);
+    to.beta[c] = static_cast<float>(beta);
+    to.scale[c] = static_cast<float>(gamma * rstd);
+    // From the rounded scale: where a value is the mean, what is left is the shift.
+    to.shift[c] = static_cast<float>(beta - mean * to.scale[c]);
+  }
+  float* const all[] = {to.mean, to.rstd, to.gamma, to.beta, to.scale, to.shift};
+  for (float* values : all) toAllGroups(fold, values);
+}
+
+struct Affine { double a, b, k; };
+
+// Backward of w·(scale·y + shift) for one channel, from sumD = ΣD and centered = ΣD·(y - mean), D the gradient of the
+// output: dy = a·D + b·(y - mean) + k. Centred, because b·y alone would swallow dy where the mean is much larger than the
+// deviation. `count`: values of the channel; 0 where the statistics are constants.
+DARTS_INLINE Affine normBackward(const BatchNorm& norm, size_t channel, double sumD, double centered, double w, double count) {
+  const double rstd = norm.rstd[channel], a = w * norm.scale[channel];
+  if (count == 0) return {a, 0, 0};
+  return {a, -a * rstd * rstd * centered / count, -a * sumD / count};
 }
 
 DARTS_END

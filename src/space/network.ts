@@ -6,9 +6,9 @@ import { Identity, type Layer, Module, type Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { AuxiliaryHead } from "./auxiliary-head.ts";
-import { averageOf, type Images, toBlocked, toImages } from "./blocked.ts";
+import { averageOf, type Images, toImages } from "./blocked.ts";
 import { type DropPath, dropPath, pathScales } from "./drop-path.ts";
-import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels, type Storage } from "./fused-cell.ts";
+import { type FusedCell, forwardCell, fuseCell, type Kernels, type Storage } from "./fused-cell.ts";
 import { operationBuilder } from "./operations.ts";
 import { BlockCell } from "./reduction-block.ts";
 import { DARTS_SKELETON, type Skeleton, stemHalvings } from "./skeleton.ts";
@@ -221,12 +221,9 @@ export class Network extends Module {
   forward(images: Tensor, drop: DropPath = { probability: 0 }): NetworkOutput {
     return scope(() => {
       let auxiliary: Tensor | undefined;
-      let [s0, s1]: [Images, Images] = stemStates(this, images);
-      // One conversion for the whole network; cells that the kernels do not cover convert their own.
-      if (fusable(s0) && this.cells.some((cell) => cell.fused)) {
-        const first = toBlocked(s0);
-        [s0, s1] = [first, s1 === s0 ? first : toBlocked(s1)];
-      }
+      // One layout for the whole network; cells that the kernels do not cover convert their own.
+      const blocked = this.cells.some((cell) => cell.fused);
+      let [s0, s1] = stemStates(this, images, { blocked });
       for (const [i, cell] of this.cells.entries()) {
         [s0, s1] = [s1, cell.forward(s0, s1, drop)];
         if (this.training && i === this.#auxiliaryAt(this.cells.length))

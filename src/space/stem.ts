@@ -3,6 +3,9 @@
 import { BatchNorm2d, Conv2d, ReLU } from "../nn/layers.ts";
 import { type Layer, Sequential } from "../nn/module.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { type Images, toBlocked } from "./blocked.ts";
+import { fusable } from "./fused-cell.ts";
+import { forwardFusedStem } from "./fused-stem.ts";
 import type { Skeleton } from "./skeleton.ts";
 
 /** Builds a stem from [N, imageChannels, H, W] to [N, channels, H', W']. */
@@ -43,14 +46,22 @@ export function createStem(
   return { stem: builder(imageChannels, own), channels: own };
 }
 
-/** What the first cell reads: the state before the previous one, and the previous one. */
-export function stemStates({ stem, stem0, stem1 }: Omit<Stem, "channels">, images: Tensor): [Tensor, Tensor] {
+/**
+ * What the first cell reads: the state before the previous one, and the previous one; in blocks where these are wanted
+ * and the kernels take the images.
+ */
+export function stemStates(
+  { stem, stem0, stem1 }: Omit<Stem, "channels">,
+  images: Tensor,
+  { blocked }: { readonly blocked: boolean },
+): [Images, Images] {
+  const inLayout = (state: Tensor) => (blocked && fusable(state) ? toBlocked(state) : state);
   if (stem) {
-    const state = stem.forward(images);
+    const state = (blocked && forwardFusedStem(stem, images)) || inLayout(stem.forward(images));
     return [state, state];
   }
   const older = stem0!.forward(images);
-  return [older, stem1!.forward(older)];
+  return [inLayout(older), inLayout(stem1!.forward(older))];
 }
 
 function cifarStem(imageChannels: number, channels: number): Sequential {

@@ -5,12 +5,12 @@ import { BatchNorm2d, Linear, ReLU } from "../nn/layers.ts";
 import { type Layer, Module, Sequential } from "../nn/module.ts";
 import { scope } from "../tensor/scope.ts";
 import { cat, type Tensor } from "../tensor/tensor.ts";
-import { averageOf, type Images, toBlocked, toImages } from "./blocked.ts";
+import { averageOf, type Images, toImages } from "./blocked.ts";
 import type { Candidates } from "./candidates.ts";
 import type { CellPlan } from "./cell-plan.ts";
 import { outputOf } from "./declare-space.ts";
 import { type DropPath, dropPath, pathScales } from "./drop-path.ts";
-import { type FusedCell, forwardCell, fusable, fuseCell, type Kernels, type Storage } from "./fused-cell.ts";
+import { type FusedCell, forwardCell, fuseCell, type Kernels, type Storage } from "./fused-cell.ts";
 import { type EdgeContext, type EdgeModule, MixedOp } from "./mixed-op.ts";
 import { FactorizedReduce, ReLUConvBN } from "./operations.ts";
 import { PartialMixedOp } from "./partial-channels.ts";
@@ -293,11 +293,9 @@ export class Supernet extends Module {
 
   forward(images: Tensor, mixture: Mixture): Tensor {
     return scope(() => {
-      const [s0, s1] = stemStates(this, images);
-      // One conversion for the whole network; cells that the kernels do not cover convert their own.
-      const blocked = !mixture.composite && fusable(s0) && this.cells.some((cell) => cell.fused);
-      const first = blocked ? toBlocked(s0) : s0;
-      const body = this.#body([first, s1 === s0 ? first : blocked ? toBlocked(s1) : s1], mixture);
+      // One layout for the whole network; cells that the kernels do not cover convert their own.
+      const blocked = !mixture.composite && this.cells.some((cell) => cell.fused);
+      const body = this.#body(stemStates(this, images, { blocked }), mixture);
       return this.classifier.forward(averageOf(this.lastact ? this.lastact.forward(toImages(body)) : body));
     });
   }
