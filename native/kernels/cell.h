@@ -38,7 +38,7 @@ struct EdgePlan {
   int source;               // state it reads
   int target;               // state it adds to
   int stride;
-  bool on[kOperations];     // whether the operation is there and evaluated
+  bool on[kOperations];     // whether the operation is there
   int mixture[kOperations]; // index of its weight in the mixture; without one it counts once
   int weight[kNorms];       // index of the first of the two weights of a unit, or of the factorized reduction
   NormPlan norm[kNorms];
@@ -123,7 +123,7 @@ struct BackwardCall {
   float* givenGradients[kMaxStates];
   float* mixtureGradient;  // zeros before
   float* bypassGradient;   // [edges]
-  float* const* weightGradients;  // of operations that are evaluated
+  float* const* weightGradients;
   float* arena;
   float* scratch;          // backwardFloats() long
 };

@@ -33,27 +33,6 @@ struct Run : torch::CustomClassHolder {
   size_t firstWeight() const { return kGiven + givenTo.size(); }
 };
 
-// Which weights belong to operations that are evaluated: the others have no gradient.
-std::vector<bool> usedWeights(const Plan& plan, size_t count) {
-  std::vector<bool> used(count);
-  const auto use = [&](int first, int weights) {
-    for (int i = 0; first >= 0 && i < weights; i++) used[first + i] = true;
-  };
-  for (const InputPlan& input : plan.input) {
-    use(input.weight, input.preprocess == kReduce ? 2 : 1);
-    use(input.norm.scale, 2);
-  }
-  for (int e = 0; e < plan.edges; e++) {
-    const EdgePlan& edge = plan.edge[e];
-    for (int norm = 0; norm < kNorms; norm++) {
-      if (!edge.on[kOperationOf[norm]]) continue;
-      use(edge.weight[norm], 2);
-      use(edge.norm[norm].scale, 2);
-    }
-  }
-  return used;
-}
-
 // A normalisation's mean or variance; its counter is not the kernels'.
 float* floatsOf(const at::Tensor& statistic) {
   return statistic.scalar_type() == at::kFloat ? statistic.data_ptr<float>() : nullptr;
@@ -204,15 +183,11 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
                        : call.givenGradients[run.givenTo[i - kGiven]]) = data;
     }
 
-    const std::vector<bool> used = usedWeights(plan, tensors - run.firstWeight());
-    for (size_t i = 0; i < used.size(); i++)
-      call.wantsWeights = call.wantsWeights || (used[i] && context->needs_input_grad(run.firstWeight() + i));
-    std::vector<float*> weightGradients(used.size(), nullptr);
-    for (size_t i = 0; i < used.size() && call.wantsWeights; i++) {
-      if (!used[i]) continue;
-      at::Tensor& gradient = gradients[run.firstWeight() + i];
-      gradient = at::empty(run.shapes[run.firstWeight() + i], at::kFloat);
-      weightGradients[i] = gradient.data_ptr<float>();
+    std::vector<float*> weightGradients(tensors - run.firstWeight(), nullptr);
+    for (size_t i = run.firstWeight(); i < tensors; i++) call.wantsWeights = call.wantsWeights || context->needs_input_grad(i);
+    for (size_t i = run.firstWeight(); i < tensors && call.wantsWeights; i++) {
+      gradients[i] = at::empty(run.shapes[i], at::kFloat);
+      weightGradients[i - run.firstWeight()] = gradients[i].data_ptr<float>();
     }
     call.weightGradients = weightGradients.data();
     const at::Tensor scratch = emptyForNow(run, run.kernels->backwardFloats(plan, call.threads));
@@ -242,7 +217,7 @@ std::vector<int64_t> packingNumbers(const CellArguments& a, int64_t lanes) {
   static_assert(sizeof eps == sizeof a.eps);
   std::memcpy(&eps, &a.eps, sizeof eps);
   std::vector<int64_t> numbers{lanes, a.channels, a.groups, a.nodes, a.reduction, eps};
-  for (const auto* list : {&a.inputs, &a.edges, &a.operations, &a.active}) {
+  for (const auto* list : {&a.inputs, &a.edges, &a.operations}) {
     numbers.push_back(static_cast<int64_t>(list->size()));
     numbers.insert(numbers.end(), list->begin(), list->end());
   }
@@ -253,10 +228,10 @@ at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<
     const c10::optional<at::Tensor>& bypass, const c10::optional<at::Tensor>& paths, at::TensorList given,
     at::IntArrayRef givenTo, at::TensorList weights, at::TensorList statistics, int64_t channels, int64_t groups,
     int64_t nodes, bool reduction, at::IntArrayRef inputs, at::IntArrayRef edges, at::IntArrayRef operations,
-    at::IntArrayRef active, at::IntArrayRef concat, bool training, double momentum, double eps, bool recompute, bool halves) {
+    at::IntArrayRef concat, bool training, double momentum, double eps, bool recompute, bool halves) {
   const CellArguments arguments{{s0, s1}, mixture.value_or(at::Tensor()), bypass.value_or(at::Tensor()),
       paths.value_or(at::Tensor()), given, weights, statistics, givenTo, channels, groups, nodes,
-      reduction, inputs, edges, operations, active, concat, training, halves, momentum, eps};
+      reduction, inputs, edges, operations, concat, training, halves, momentum, eps};
   const auto run = c10::make_intrusive<Run>();
   run->kernels = &selectKernels();
   run->recompute = recompute;
@@ -296,8 +271,8 @@ int64_t kernelLanes() { return selectKernels().lanes; }
 //   inputs      for each: channels of a part; how it becomes a state (Preprocess in cell.h); how that is normalised
 //               (0 not, 1 without scale and shift, 2 with)
 //   edges       for each: source and target
-//   operations  for each: its edge, its number (Operation in cell.h), how it is normalised, and the index of its weight in
-//               the mixture, or -1; active: whether each is evaluated, or none for all
+//   operations  for each that is evaluated: its edge, its number (Operation in cell.h), how it is normalised, and the index of
+//               its weight in the mixture, or -1
 //   concat      the states that are put out: the parts of the result, [outputs, N, blocks, H, W, lanes]
 //   recompute   whether nothing but its arguments is kept for backward, which runs forward once more
 //   halves      whether convolutions' outputs before their normalisations, and the gradients at the first ones of separable
@@ -306,7 +281,7 @@ TORCH_LIBRARY(darts, library) {
   library.def(
       "cell(Tensor s0, Tensor s1, Tensor? mixture, Tensor? bypass, Tensor? paths, Tensor[] given, int[] given_to, "
       "Tensor[] weights, Tensor[] statistics, int channels, int groups, int nodes, bool reduction, int[] inputs, "
-      "int[] edges, int[] operations, int[] active, int[] concat, bool training, float momentum=0.1, float eps=1e-05, bool recompute=False, bool halves=False) -> Tensor",
+      "int[] edges, int[] operations, int[] concat, bool training, float momentum=0.1, float eps=1e-05, bool recompute=False, bool halves=False) -> Tensor",
       cell);
   library.def("kernel_lanes() -> int", kernelLanes);
   library.def("release_memory() -> int", [] {

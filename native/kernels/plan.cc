@@ -84,7 +84,7 @@ int within(int64_t value, int64_t first, int64_t end, const char* what) {
   return static_cast<int>(value);
 }
 
-// An operation of an edge: its weights and statistics, whether it is evaluated or not.
+// An operation of an edge: its weights and statistics.
 void addOperation(EdgePlan& edge, int64_t operation, int64_t kind, Walk& walk, int64_t channels) {
   const bool pool = operation == kMaxPool || operation == kAvgPool;
   const bool bare = operation == kNone || (operation == kSkip && edge.stride == 1);
@@ -185,8 +185,6 @@ void addEdges(Plan& plan, const CellArguments& a) {
 void addOperations(Plan& plan, const CellArguments& a, Walk& walk) {
   TORCH_CHECK(a.operations.size() % 4 == 0, "darts::cell: got ", a.operations.size(), " numbers of operations, expected 4 for each");
   const size_t count = a.operations.size() / 4;
-  TORCH_CHECK(a.active.empty() || a.active.size() == count, "darts::cell: got ", a.active.size(),
-              " flags of active operations, expected ", count, " or none");
   if (a.mixture.defined()) checkTensor(a.mixture, "mixture", 0, a.mixture.sizes());
   plan.mixture = a.mixture.defined() ? static_cast<int>(a.mixture.numel()) : 0;
   bool seen[kMaxEdges][kOperations] = {};
@@ -200,7 +198,7 @@ void addOperations(Plan& plan, const CellArguments& a, Walk& walk) {
     EdgePlan& edge = plan.edge[e];
     edge.mixture[operation] = within(row[3], -1, plan.mixture, "a weight of the mixture");
     addOperation(edge, operation, kind, walk, plan.channels);
-    edge.on[operation] = a.active.empty() || within(a.active[i], 0, 2, "flag") == 1;
+    edge.on[operation] = true;
   }
   walk.end();
 }

@@ -21,7 +21,6 @@ struct CellArguments {
   at::IntArrayRef inputs;           // channels of a part, preprocessing and kind of norm of each
   at::IntArrayRef edges;            // source and target of each
   at::IntArrayRef operations;       // edge, operation, kind of norm and index in the mixture (or -1) of each
-  at::IntArrayRef active;           // a flag for each operation, or none for all
   at::IntArrayRef concat;           // states that are put out
   bool training, halves;
   double momentum, eps;

@@ -45,6 +45,16 @@ export interface Placed extends CellOperation {
   readonly index: number;
 }
 
+/** Layers as darts::cell takes them. */
+export interface LayerArguments {
+  readonly numbers: readonly number[];
+  readonly weights: readonly Parameter[];
+  readonly statistics: readonly Tensor[];
+}
+
+/** An operation that the kernels compute. Its numbers: edge of the segment, operation, kind of norm, index in the mixture or -1. */
+export interface CoveredOperation extends Placed, LayerArguments {}
+
 /** What one call of the kernels computes. */
 export interface Segment {
   /** States of the cell that the call knows, by the number they have there: both inputs, those given, those computed. */
@@ -53,15 +63,13 @@ export interface Segment {
   readonly given: number;
   /** Edges of the cell that the call computes. */
   readonly edges: readonly number[];
-  readonly covered: readonly Placed[];
+  readonly covered: readonly CoveredOperation[];
   /** Operations into the segment's nodes that libtorch computes. */
   readonly apart: readonly Placed[];
-  /** Arguments of darts::cell; of the inputs: preprocessing and kind of norm of each. */
-  readonly preprocess: readonly (readonly [number, number])[];
+  /** Of both inputs. Their numbers: preprocessing and kind of norm. */
+  readonly preprocess: readonly LayerArguments[];
+  /** Source and target of each edge. */
   readonly edgeNumbers: readonly number[];
-  readonly operationNumbers: readonly number[];
-  readonly weights: readonly Parameter[];
-  readonly statistics: readonly Tensor[];
   readonly concat: readonly number[];
 }
 
@@ -133,8 +141,16 @@ function segment(
   const placed = edges.flatMap((e) =>
     plan.edges[e].operations.map((operation, index): Placed => ({ ...operation, edge: e, index })),
   );
-  const covered = placed.filter(isCovered);
-  const layers = [...preprocess, ...covered.map(({ module }) => module)];
+  const covered = placed.filter(isCovered).map((operation): CoveredOperation => {
+    const { edge, primitive, module, weight } = operation;
+    const numbers = [
+      edges.indexOf(edge),
+      KERNEL_OPERATIONS.indexOf(primitive),
+      normKind(module),
+      weight ?? -1,
+    ];
+    return { ...operation, ...argumentsOf(module, numbers) };
+  });
   return {
     states,
     given: 2 + earlier.length,
@@ -142,17 +158,16 @@ function segment(
     covered,
     apart: placed.filter((operation) => !isCovered(operation)),
     edgeNumbers: edges.flatMap((e) => [number(plan.edges[e].source), number(plan.edges[e].target)]),
-    operationNumbers: covered.flatMap(({ edge, primitive, module, weight }) => [
-      edges.indexOf(edge),
-      KERNEL_OPERATIONS.indexOf(primitive),
-      normKind(module),
-      weight ?? -1,
-    ]),
-    preprocess: preprocess.length > 0 ? preprocess.map(preprocessNumbers) : [AS_IT_IS, AS_IT_IS],
-    weights: layers.flatMap((layer) => layer.parameters()),
-    statistics: layers.flatMap((layer) => layer.buffers()),
+    preprocess:
+      preprocess.length > 0
+        ? preprocess.map((layer) => argumentsOf(layer, preprocessNumbers(layer)))
+        : [AS_IT_IS, AS_IT_IS],
     concat: put.map(number),
   };
+}
+
+function argumentsOf(layer: Layer, numbers: readonly number[]): LayerArguments {
+  return { numbers, weights: layer.parameters(), statistics: layer.buffers() };
 }
 
 /** The number of a layer's class (Preprocess in native/kernels/cell.h), and how it is normalised. */
@@ -160,7 +175,7 @@ function preprocessNumbers(layer: Layer): readonly [number, number] {
   return [layer instanceof FactorizedReduce ? 2 : 1, normKind(layer)];
 }
 
-const AS_IT_IS = [0, 0] as const;
+const AS_IT_IS: LayerArguments = { numbers: [0, 0], weights: [], statistics: [] };
 
 /** How an operation is normalised: 0 not at all, 1 without scale and shift, 2 with. */
 function normKind(module: Layer): number {

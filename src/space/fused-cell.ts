@@ -83,9 +83,12 @@ export class FusedCell {
   }
 
   #run(segment: Segment, states: readonly BlockedImages[], pass: FusedPass): BlockedImages {
-    const { covered, edges } = segment;
+    const { edges, preprocess } = segment;
     const { channels, groups = 1, reduction } = this.#plan;
-    const { active, mixture, bypass, paths } = pass;
+    const { mixture, bypass, paths } = pass;
+    // What is not evaluated is not told of: a sampled cell has a few of its operations' many tensors.
+    const operations = segment.covered.filter((operation) => isActive(operation, pass));
+    const layers = [...preprocess, ...operations];
     const given = segment.states
       .map((state, number) => this.#given(segment, { state, number }, states, pass))
       .filter((start) => start !== undefined);
@@ -98,16 +101,15 @@ export class FusedCell {
       paths ? (whole ? paths : cutRows(paths, edges)) : null,
       given.map(({ images }) => images.blocks),
       given.map(({ number }) => number),
-      segment.weights,
-      segment.statistics,
+      layers.flatMap(({ weights }) => weights),
+      layers.flatMap(({ statistics }) => statistics),
       channels,
       groups,
       segment.states.length - 2,
       reduction,
-      segment.preprocess.flatMap((numbers, i) => [states[i].channels, ...numbers]),
+      preprocess.flatMap(({ numbers }, i) => [states[i].channels, ...numbers]),
       segment.edgeNumbers,
-      segment.operationNumbers,
-      active ? covered.map((operation) => (isActive(operation, pass) ? 1 : 0)) : [],
+      operations.flatMap(({ numbers }) => numbers),
       segment.concat,
       pass.training,
       this.#momentum,

@@ -104,7 +104,6 @@ function validCall() {
     edges: [0, 2, 1, 2],
     // Of each: edge, operation, kind of norm, index in the mixture.
     operations: [0, 3, 0, 0, 0, 6, 1, 1, 1, 3, 0, 2, 1, 6, 1, 3],
-    active: [] as number[],
     concat: [2],
     training: true,
   };
@@ -219,8 +218,6 @@ const REFUSED: [string, Partial<Record<keyof ReturnType<typeof validCall>, unkno
   ["a skip connection with a norm", { operations: [0, 3, 1, 0] }, /got norm 1 for operation 3.*expected 0/],
   ["a convolution without a norm", { operations: [0, 6, 0, 0] }, /got norm 0 for operation 6/],
   ["an unknown norm", { operations: [0, 1, 3, 0] }, /got norm 3, expected 0 to 2/],
-  ["too few flags", { active: [1] }, /got 1 flags of active operations, expected 4/],
-  ["flags that are none", { active: [1, 2, 0, 1] }, /got flag 2, expected 0 to 1/],
   ["nothing to put out", { concat: [] }, /got 0 states to put out/],
   ["an input to put out", { concat: [1] }, /to put out state 1, expected 2 to 2/],
   ["a state put out twice", { nodes: 2, edges: [0, 2, 1, 3], concat: [2, 2] }, /state 2 is put out twice/],
