@@ -185,44 +185,45 @@ inline const float* wholeIncoming(const Cell& cell, int state, const float* outp
   return nullptr;
 }
 
-// What a state's gradient begins with, as the operations see it. It is not ours to add to, but read where it lies.
-inline void takeGradient(Cell& cell, int state, const BackwardCall& call) {
-  const float* whole = wholeIncoming(cell, state, call.outputGradient);
-  const Size size = cell.sizeOf(state);
+// Where what a state's gradient begins with lies. It is not ours to add to, but read where it lies.
+inline void findIncoming(Cell& cell, int state, const float* outputGradient) {
+  const float* whole = wholeIncoming(cell, state, outputGradient);
   int list[kMaxEdges];
-  if (cell.direct()) {
-    cell.incoming[state] = whole;
-    if (edgesFrom(*cell.plan, state, list) > 0) return;
-    // Its turn never comes.
-    if (whole) cell.gradients[state] = const_cast<float*>(whole);
-    else overImages(cell, [&](int n, Scratch&) { beginGradient(cell, state, n); });
-    return;
-  }
-  cell.incoming[state] = cell.gradients[state];
-  overImages(cell, [&](int n, Scratch&) {
-    float *seen = image(cell, cell.gradients[state], size, n), *bypassed = others(cell, cell.otherGradients[state], size, n);
-    if (whole) return enterState(cell, whole, nullptr, size, n, seen, bypassed);
-    std::memset(seen, 0, cell.imageFloats(size) * sizeof(float));
-    if (call.plan->groups > 1) std::memset(bypassed, 0, cell.otherFloats(size) * sizeof(float));
-  });
+  cell.incoming[state] = cell.direct() ? whole : cell.gradients[state];
+  // Its turn never comes.
+  if (cell.direct() && whole && edgesFrom(*cell.plan, state, list) == 0) cell.gradients[state] = const_cast<float*>(whole);
 }
 
-inline void takeGradients(Cell& cell, const BackwardCall& call) {
-  const int last = call.plan->states - 1;
-  for (int state = 0; state <= last; state++) takeGradient(cell, state, call);
-  if (call.plan->groups > 1) overImages(cell, [&](int n, Scratch& s) { takeApart(cell, last, n, s); });
-}
-
-// A gradient, which is complete, as the whole state's.
-inline void putGradient(const Cell& cell, int state, float* whole) {
+// What a state's gradient begins with, as the operations see it, for one image.
+inline void takeGradient(const Cell& cell, int state, int n, const float* outputGradient) {
+  if (cell.direct()) return;
+  const float* whole = wholeIncoming(cell, state, outputGradient);
   const Size size = cell.sizeOf(state);
-  if (!whole || whole == cell.gradients[state]) return;
-  overImages(cell, [&](int n, Scratch&) {
-    float* seen = image(cell, cell.gradients[state], size, n);
-    if (cell.direct()) std::memcpy(whole + n * cell.imageFloats(size), seen, cell.imageFloats(size) * sizeof(float));
-    else leaveState(cell, seen, others(cell, cell.otherGradients[state], size, n), size, n, whole);
-    if (state < 2 && cell.inputs[state].on())
-      for (int i = 0; i < cell.fold.present(n); i++) inputSums(cell, state, n * cell.fold.together + i);
+  float *seen = image(cell, cell.gradients[state], size, n), *bypassed = others(cell, cell.otherGradients[state], size, n);
+  if (whole) return enterState(cell, whole, nullptr, size, n, seen, bypassed);
+  std::memset(seen, 0, cell.imageFloats(size) * sizeof(float));
+  if (cell.plan->groups > 1) std::memset(bypassed, 0, cell.otherFloats(size) * sizeof(float));
+}
+
+// A gradient of one image, which is complete, as the whole state's, where somebody wants that; of an input, its sums.
+inline void putGradient(const Cell& cell, int state, int n, const BackwardCall& call) {
+  const Size size = cell.sizeOf(state);
+  float* whole = state < 2 ? cell.wholeGradients[state] : call.givenGradients[state];
+  float* seen = image(cell, cell.gradients[state], size, n);
+  if (whole && !cell.direct()) leaveState(cell, seen, others(cell, cell.otherGradients[state], size, n), size, n, whole);
+  else if (whole && whole != cell.gradients[state]) std::memcpy(whole + n * cell.imageFloats(size), seen, cell.imageFloats(size) * sizeof(float));
+  if (state < 2 && cell.inputs[state].on())
+    for (int i = 0; i < cell.fold.present(n); i++) inputSums(cell, state, n * cell.fold.together + i);
+}
+
+// The gradient of the last state, which is complete from the start.
+inline void beginLast(Cell& cell, const BackwardCall& call) {
+  const int last = call.plan->states - 1;
+  overImages(cell, [&](int n, Scratch& s) {
+    takeGradient(cell, last, n, call.outputGradient);
+    if (cell.direct() && !cell.incoming[last]) beginGradient(cell, last, n);
+    putGradient(cell, last, n, call);
+    takeApart(cell, last, n, s);
   });
 }
 
@@ -236,11 +237,12 @@ inline void backwardState(Cell& cell, int state, const BackwardCall& call) {
   if (state < 2 && !call.inputGradients[state] && !call.wantsWeights) return;
   if (out.second) backwardSecond(cell, out, call);
   overChunks(cell, cell.fold, [&](int n, float* g, Scratch& s) {
+    takeGradient(cell, state, n, call.outputGradient);
     backwardFirst(cell, out, n, g, s);
     if (out.count > 0) backwardPools(cell, out, n, s);
     backwardBypass(cell, state, out.list, out.count, n, s);
+    putGradient(cell, state, n, call);
     takeApart(cell, state, n, s);
-    if (state < 2 && cell.inputs[state].on() && cell.direct()) inputSums(cell, state, n);
   });
   if (!call.wantsWeights) return;
   overItems(cell, out.count * (kReduceNorm + 1), [&](int item) {
@@ -266,15 +268,13 @@ inline void backwardCell(Cell& cell, const BackwardCall& call) {
   planShuffle(cell, true);
   planCrossing(cell);
   zeroFrames(cell, true);
-  takeGradients(cell, call);
+  for (int state = 0; state < plan.states; state++) findIncoming(cell, state, call.outputGradient);
+  beginLast(cell, call);
   for (int state = plan.states - 2; state >= 0; state--) {
     // The frame of the larger inputs lies elsewhere.
     if (state == 1 && plan.reduction) zeroFrames(cell, true);
     backwardState(cell, state, call);
   }
-  for (int i = 0; i < 2; i++) putGradient(cell, i, cell.wholeGradients[i]);
-  for (int s = 2; s < plan.states; s++)
-    if (plan.given[s]) putGradient(cell, s, call.givenGradients[s]);
   preprocessBackward(cell, call);
 }
 

@@ -135,12 +135,20 @@ inline void sumTile(const Cell& cell, int state, const int* edges, int count, in
   if (terms.count > 0 || !begun) flush(terms);
 }
 
+// Hands on a node of the n-th images, which is complete, if it is put out.
+inline void putState(const Cell& cell, int state, int n) {
+  if (cell.direct() || !isOutput(*cell.plan, state)) return;
+  const Size node = cell.nodeSize;
+  leaveState(cell, image(cell, cell.states[state], node, n), others(cell, cell.others[state], node, n), node, n, cell.wholeStates[state]);
+}
+
 inline void sumNode(const Cell& cell, int state, int n, Scratch& s) {
   int edges[kMaxEdges];
   const int count = edgesInto(*cell.plan, state, edges);
   for (int b = 0; b < cell.blocks; b++)
     overNodeTiles(cell, [&](int y, int rows, int, size_t) { sumTile(cell, state, edges, count, n, b, y, rows, s); });
   completeNode(cell, state, n, s);
+  putState(cell, state, n);
 }
 
 inline void forwardFirst(Cell& cell, const Outgoing& out) {
@@ -292,19 +300,6 @@ inline void takeStates(const Cell& cell, const ForwardCall& call) {
   });
 }
 
-// Hands on what is put out.
-inline void putStates(const Cell& cell) {
-  if (cell.direct()) return;
-  const Plan& plan = *cell.plan;
-  overImages(cell, [&](int n, Scratch&) {
-    for (int i = 0; i < plan.outputs; i++) {
-      const int state = plan.output[i];
-      leaveState(cell, image(cell, cell.states[state], cell.nodeSize, n), others(cell, cell.others[state], cell.nodeSize, n),
-          cell.nodeSize, n, cell.wholeStates[state]);
-    }
-  });
-}
-
 // What states without a normalisation are read through.
 inline void makeIdentity(const Cell& cell) {
   const BatchNorm& norm = cell.identity;
@@ -335,7 +330,6 @@ inline void forwardCell(Cell& cell, const ForwardCall& call) {
     forwardFirst(cell, out);
     if (out.second) forwardSecond(cell, out);
   }
-  putStates(cell);
 }
 
 DARTS_END

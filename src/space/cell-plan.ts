@@ -67,7 +67,9 @@ export interface Segment {
   /** Operations into the segment's nodes that libtorch computes. */
   readonly apart: readonly Placed[];
   /** Of both inputs. Their numbers: preprocessing and kind of norm. */
-  readonly preprocess: readonly LayerArguments[];
+  readonly inputs: readonly LayerArguments[];
+  /** The {@link callArguments} of all covered operations. */
+  readonly all: LayerArguments;
   /** Source and target of each edge. */
   readonly edgeNumbers: readonly number[];
   readonly concat: readonly number[];
@@ -85,6 +87,19 @@ export interface CellCover {
   readonly segments: readonly Segment[];
   /** Preprocessing that the kernels do not do. */
   readonly before?: readonly [Layer, Layer];
+}
+
+/** The arguments of a segment's inputs and of some of its operations as one; the numbers are the operations' alone. */
+export function callArguments(
+  inputs: readonly LayerArguments[],
+  operations: readonly LayerArguments[],
+): LayerArguments {
+  const layers = [...inputs, ...operations];
+  return {
+    numbers: operations.flatMap(({ numbers }) => numbers),
+    weights: layers.flatMap(({ weights }) => weights),
+    statistics: layers.flatMap(({ statistics }) => statistics),
+  };
 }
 
 /** A cell in segments, or undefined where the kernels have nothing to do or no room. */
@@ -151,6 +166,10 @@ function segment(
     ];
     return { ...operation, ...argumentsOf(module, numbers) };
   });
+  const inputs =
+    preprocess.length > 0
+      ? preprocess.map((layer) => argumentsOf(layer, preprocessNumbers(layer)))
+      : [AS_IT_IS, AS_IT_IS];
   return {
     states,
     given: 2 + earlier.length,
@@ -158,10 +177,8 @@ function segment(
     covered,
     apart: placed.filter((operation) => !isCovered(operation)),
     edgeNumbers: edges.flatMap((e) => [number(plan.edges[e].source), number(plan.edges[e].target)]),
-    preprocess:
-      preprocess.length > 0
-        ? preprocess.map((layer) => argumentsOf(layer, preprocessNumbers(layer)))
-        : [AS_IT_IS, AS_IT_IS],
+    inputs,
+    all: callArguments(inputs, covered),
     concat: put.map(number),
   };
 }

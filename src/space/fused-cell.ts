@@ -10,6 +10,7 @@ import { BlockedImages, type Images, toBlocked, toImages } from "./blocked.ts";
 import {
   type CellCover,
   type CellPlan,
+  callArguments,
   coverCell,
   findNorm,
   type Placed,
@@ -83,12 +84,16 @@ export class FusedCell {
   }
 
   #run(segment: Segment, states: readonly BlockedImages[], pass: FusedPass): BlockedImages {
-    const { edges, preprocess } = segment;
+    const { edges, inputs, covered } = segment;
     const { channels, groups = 1, reduction } = this.#plan;
     const { mixture, bypass, paths } = pass;
-    // What is not evaluated is not told of: a sampled cell has a few of its operations' many tensors.
-    const operations = segment.covered.filter((operation) => isActive(operation, pass));
-    const layers = [...preprocess, ...operations];
+    // What is not evaluated is not told of: of a sampled cell's many tensors that leaves few.
+    const { numbers, weights, statistics } = pass.active
+      ? callArguments(
+          inputs,
+          covered.filter((operation) => isActive(operation, pass)),
+        )
+      : segment.all;
     const given = segment.states
       .map((state, number) => this.#given(segment, { state, number }, states, pass))
       .filter((start) => start !== undefined);
@@ -101,15 +106,15 @@ export class FusedCell {
       paths ? (whole ? paths : cutRows(paths, edges)) : null,
       given.map(({ images }) => images.blocks),
       given.map(({ number }) => number),
-      layers.flatMap(({ weights }) => weights),
-      layers.flatMap(({ statistics }) => statistics),
+      weights,
+      statistics,
       channels,
       groups,
       segment.states.length - 2,
       reduction,
-      preprocess.flatMap(({ numbers }, i) => [states[i].channels, ...numbers]),
+      inputs.flatMap(({ numbers }, i) => [states[i].channels, ...numbers]),
       segment.edgeNumbers,
-      operations.flatMap(({ numbers }) => numbers),
+      numbers,
       segment.concat,
       pass.training,
       this.#momentum,
