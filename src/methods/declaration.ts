@@ -55,6 +55,8 @@ export interface MethodDeclaration<Options extends z.ZodObject = z.ZodObject> {
   readonly derives?: (options: z.infer<Options>) => DerivedCells;
   /** The epoch whose cell it takes, where that is not the last: what `search.select` is when it is not given. */
   readonly select?: Config["search"]["select"];
+  /** Whether a rule of its own may end a search early, to go back to an epoch (`endEpoch`); absent: none does. */
+  readonly endsEarly?: (options: z.infer<Options>) => boolean;
   /** A plugin's method has none. */
   readonly presets?: {
     /** Every hyper-parameter of the reference, its evaluation phase included. */

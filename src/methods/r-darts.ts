@@ -68,6 +68,7 @@ export const rDarts = {
     alternating: "it watches the validation loss, and a one-level search keeps no images for one",
   },
   select: "guard",
+  endsEarly: ({ earlyStop }) => earlyStop,
   presets: {
     paper: {
       description: "RobustDARTS with early stopping as published for CIFAR-10 (GPU days)",

@@ -19,9 +19,9 @@ import { checkSelect } from "./select.ts";
 export function checkConfig(config: Config, intent: Intent): void {
   for (const name of spacesOf(config, intent)) checkKernels(config, findSpace(name));
   if (!intent.searches) return;
-  checkSelect(config);
-  const { name, check, options, refusesSpace } = findMethod(config.search.method);
+  const { name, check, options, refusesSpace, endsEarly } = findMethod(config.search.method);
   const values = options.parse(config.search.options);
+  checkSelect(config, { endsEarly: endsEarly?.(values) ?? false });
   const reason = refusesSpace?.(findSpace(config.space.name), values);
   if (reason !== undefined) {
     throw new UserError(`search.method is ${name}, and space.name is ${config.space.name}: ${reason}.`);

@@ -12,13 +12,22 @@ export interface Selection {
   readonly reason: string;
 }
 
-/** Throws a {@link UserError} for a choice that the search can never make. */
-export function checkSelect(config: Config): void {
-  if (config.search.select !== "best-validation" || !isOneLevel(config)) return;
-  throw new UserError(
-    `search.select is best-validation, but search.order ${config.search.order} keeps no images for a validation. ` +
-      "Set it to last, or the order to first or second.",
-  );
+/**
+ * Throws a {@link UserError} for a choice that the search can never make. `endsEarly`: whether a rule of its method's own
+ * may end it.
+ */
+export function checkSelect(config: Config, { endsEarly }: { readonly endsEarly: boolean }): void {
+  const { select, order, method } = config.search;
+  if (select === "best-validation" && isOneLevel(config))
+    throw new UserError(
+      `search.select is best-validation, but search.order ${order} keeps no images for a validation. ` +
+        "Set it to last, or the order to first or second.",
+    );
+  if (select === "guard" && config.guard.action === "off" && !endsEarly)
+    throw new UserError(
+      `search.select is guard, but guard.action is off and ${method} has no rule of its own that ends a search: there is ` +
+        "nothing to go back for. Set search.select to last, or guard.action to warn or stop.",
+    );
 }
 
 /** The selection among the epochs of a log, and that epoch. */

@@ -9,7 +9,8 @@ import type { Edge, Genotype } from "../../src/genotype/genotype.ts";
 import { type LoggedEvent, readEvents } from "../../src/run/events.ts";
 import { CollapseGuard, type WatchedEpoch } from "../../src/run/guard.ts";
 import { searchCommand } from "../../src/run/jobs.ts";
-import { checkSelect, selectEpoch } from "../../src/run/select.ts";
+import { checkConfig } from "../../src/run/preflight.ts";
+import { selectEpoch } from "../../src/run/select.ts";
 import { RUN, writeTinyProblem } from "../support/killing.ts";
 import { toyConfig } from "../support/toy-problem.ts";
 
@@ -91,11 +92,26 @@ test("the epoch taken is the last, the best, or the one before a rule fired", ()
     reason: "before the rule skips fired at epoch 3",
   });
   assert.equal(chosen("guard", epochs as unknown as LoggedEvent[]).epoch, 3);
+});
+
+test("a choice of the epoch that a search can never make is refused", () => {
   const oneLevel = toyConfig({ "search.order": "joint", "search.select": "best-validation" });
-  assert.throws(() => checkSelect(oneLevel), {
+  assert.throws(() => checkConfig(oneLevel, { searches: true }), {
     name: "UserError",
     message: /keeps no images for a validation/,
   });
+  const check = (settings: Readonly<Record<string, string | boolean>>) =>
+    checkConfig(toyConfig({ "search.select": "guard", "guard.action": "off", ...settings }), {
+      searches: true,
+    });
+  const ofMethod = { "search.method": "r-darts", "search.order": "first" };
+  for (const settings of [{}, { ...ofMethod, "search.options.earlyStop": false }])
+    assert.throws(
+      () => check(settings),
+      /search\.select is guard, but guard\.action is off and .* has no rule/,
+    );
+  check(ofMethod);
+  check({ "guard.action": "warn" });
 });
 
 test("a guard that stops ends the search there, logs it and takes the epoch before", async () => {

@@ -21,7 +21,8 @@ after(() => {
 });
 
 const place = { root: "runs", name: "it", preset: undefined };
-const config = () => resolveConfig({ file: join(root, "tiny.yaml") });
+const config = (flags: Readonly<Record<string, string>> = {}) =>
+  resolveConfig({ file: join(root, "tiny.yaml"), flags });
 
 /** A reporter that hears when the work begins, and keeps what is said. */
 function listening(begins: () => void = () => {}): Reporter & { readonly lines: string[] } {
@@ -65,14 +66,25 @@ before(async () => {
   await runCommand(config(), { ...place, reporter: listening() });
 });
 
-for (const turns of [0, 5, 13, 34]) {
-  test(`a run that is stopped every ${turns} turns comes to the same bytes`, async () => {
-    const folder = enter(`turns-${turns}`);
+for (const [turns, storage] of [
+  [0, "fp32"],
+  [5, "fp32"],
+  [13, "fp32"],
+  [34, "fp32"],
+  [5, "bf16"],
+] as const) {
+  test(`a run that is stopped every ${turns} turns and stores ${storage} comes to the same bytes`, async () => {
+    let uninterrupted = reference;
+    if (storage === "bf16") {
+      uninterrupted = enter("rounded");
+      await runCommand(config({ storage }), { ...place, reporter: listening() });
+    }
+    const folder = enter(`turns-${turns}-${storage}`);
     const alive = liveTensors();
     let stops = 0;
     const go = () =>
       stops === 0
-        ? runCommand(config(), { ...place, ...stopAfter(turns) })
+        ? runCommand(config({ storage }), { ...place, ...stopAfter(turns) })
         : resumeCommand(
             "run",
             {},
@@ -90,7 +102,7 @@ for (const turns of [0, 5, 13, 34]) {
       }
     }
     assert.ok(stops > 1, `${stops} stops`);
-    assertSameRun(folder, reference);
+    assertSameRun(folder, uninterrupted);
   });
 }
 
