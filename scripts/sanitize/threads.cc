@@ -1,6 +1,6 @@
 // The kernels' threads alone, for ThreadSanitizer: calls of drawn sizes, from one caller and from two at once, whose items
-// write plain memory that the caller reads when the call is over. Every item must be done once, a share in order, under the
-// number of the thread that does it. `scripts/sanitize.mjs` compiles it with native/kernels/threads.cc.
+// write plain memory that the caller reads when the call is over. Every item must be done once, under the number of the thread
+// that does it: each thread's own in order, then what others have left. `scripts/sanitize.mjs` compiles it with native/kernels/threads.cc.
 #include "../../native/kernels/threads.h"
 
 #include <chrono>
@@ -16,9 +16,10 @@ constexpr int kMostThreads = 5, kMostItems = 40, kCalls = 4000;
 
 struct Call {
   int items, threads;
-  int idle;                     // rounds of waiting in an item, so that shares begin late and are taken over
+  int idle;                     // rounds of waiting in an item, so that shares begin late and others take of them
   int done[kMostItems];         // how often each item was done
-  int share[kMostThreads];      // items of each share that are done, in order
+  int own[kMostThreads];        // items of its own share that each thread did
+  bool helped[kMostThreads];    // whether it did another's
   long scratch[kMostThreads];   // what each thread works in: two at once under one number would be a race
 };
 
@@ -40,9 +41,12 @@ void body(void* context, int item, int thread) {
   for (int i = 0; i < call.idle; i++) waited = waited + 1;
   call.done[item]++;
   call.scratch[thread] += item;
-  const int share = shareOf(call, item);
-  if (share != thread && thread != 0) fail("a share that neither its thread nor the caller does", call);
-  if (item != static_cast<long>(call.items) * share / call.threads + call.share[share]++) fail("items out of order", call);
+  if (shareOf(call, item) != thread) {
+    call.helped[thread] = true;
+    return;
+  }
+  if (call.helped[thread]) fail("an item of its own after another's", call);
+  if (item != static_cast<long>(call.items) * thread / call.threads + call.own[thread]++) fail("items out of order", call);
 }
 
 void makeCalls(unsigned seed) {
