@@ -36,37 +36,45 @@ void await(std::mutex& mutex, std::condition_variable& wake, Ready ready) {
 
 // A thread's share of the items of one call after another, those from `begin` to `end` that nobody has taken yet. Its owner
 // takes the first, others the last. Whoever takes an item finds the call that it is of, since that one waits for it; only
-// how many threads take part must be known before, for a thread with a greater number has no place to work in.
+// how many threads take part must be known before, for a thread with a greater number has no place to work in. A thread
+// that is still looking for items of a call takes none of the next one, where its own come first.
 class Share {
  public:
-  void offer(int begin, int end, int threads) {
-    left_.store(pack({static_cast<uint64_t>(begin), static_cast<uint64_t>(end), static_cast<uint64_t>(threads)}), std::memory_order_release);
+  void offer(unsigned call, int begin, int end, int threads) {
+    left_.store(pack({static_cast<uint64_t>(begin), static_cast<uint64_t>(end), static_cast<uint64_t>(threads), call & mask(kCallBits)}),
+        std::memory_order_release);
   }
-  int left() const {
+  int left(unsigned call) const {
     const Left left = unpack(left_.load(std::memory_order_relaxed));
-    return static_cast<int>(left.end - left.begin);
+    return left.call == (call & mask(kCallBits)) ? static_cast<int>(left.end - left.begin) : 0;
   }
   // An item for a thread, or -1.
-  int takeFirst(int thread) {
-    return take(thread, [](Left& left) { return left.begin++; });
+  int takeFirst(unsigned call, int thread) {
+    return take(call, thread, [](Left& left) { return left.begin++; });
   }
-  int takeLast(int thread) {
-    return take(thread, [](Left& left) { return --left.end; });
+  int takeLast(unsigned call, int thread) {
+    return take(call, thread, [](Left& left) { return --left.end; });
   }
 
  private:
-  struct Left { uint64_t begin, end, threads; };
-  static constexpr int kItemBits = 27, kThreadBits = 10;
+  struct Left { uint64_t begin, end, threads, call; };
+  static constexpr int kItemBits = 24, kThreadBits = 7, kCallBits = 64 - 2 * kItemBits - kThreadBits;
+  static_assert(kMaxThreads < 1 << kThreadBits, "the number of threads has its place");
   static constexpr uint64_t mask(int bits) { return (uint64_t{1} << bits) - 1; }
-  static uint64_t pack(Left left) { return left.begin | left.end << kItemBits | left.threads << 2 * kItemBits; }
-  static Left unpack(uint64_t word) { return {word & mask(kItemBits), word >> kItemBits & mask(kItemBits), word >> 2 * kItemBits}; }
+  static uint64_t pack(Left left) {
+    return left.begin | left.end << kItemBits | left.threads << 2 * kItemBits | left.call << (2 * kItemBits + kThreadBits);
+  }
+  static Left unpack(uint64_t word) {
+    return {word & mask(kItemBits), word >> kItemBits & mask(kItemBits), word >> 2 * kItemBits & mask(kThreadBits),
+            word >> (2 * kItemBits + kThreadBits)};
+  }
 
   template <typename Choose>
-  int take(int thread, Choose choose) {
+  int take(unsigned call, int thread, Choose choose) {
     uint64_t word = left_.load(std::memory_order_acquire);
     for (;;) {
       Left left = unpack(word);
-      if (left.begin == left.end || static_cast<uint64_t>(thread) >= left.threads) return -1;
+      if (left.begin == left.end || left.call != (call & mask(kCallBits)) || static_cast<uint64_t>(thread) >= left.threads) return -1;
       const uint64_t item = choose(left);
       if (left_.compare_exchange_weak(word, pack(left), std::memory_order_acq_rel, std::memory_order_acquire)) return static_cast<int>(item);
     }
@@ -90,16 +98,17 @@ class Workers {
     context_ = context;
     undone_.store(items, std::memory_order_relaxed);
     threads_.store(threads, std::memory_order_relaxed);
+    const unsigned call = calls_.load(std::memory_order_relaxed) + 1;
     for (int t = 0; t < threads; t++) {
       const auto first = [=](int share) { return static_cast<int>(static_cast<long>(items) * share / threads); };
-      shares_[t].offer(first(t), first(t + 1), threads);
+      shares_[t].offer(call, first(t), first(t + 1), threads);
     }
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      calls_.fetch_add(1, std::memory_order_release);
+      calls_.store(call, std::memory_order_release);
     }
     wake_.notify_all();
-    work(0);
+    work(call, 0);
     await(mutex_, done_, [this] { return undone_.load(std::memory_order_acquire) == 0; });
   }
 
@@ -113,20 +122,20 @@ class Workers {
     for (unsigned seen = 0;;) {
       await(mutex_, wake_, [&] { return calls_.load(std::memory_order_acquire) != seen; });
       seen = calls_.load(std::memory_order_acquire);
-      work(thread);
+      work(seen, thread);
     }
   }
 
   // A thread's own share, then what others have left: they may wait for a core, or run on a slower one.
-  void work(int thread) {
-    for (int item; (item = shares_[thread].takeFirst(thread)) >= 0;) perform(item, thread);
+  void work(unsigned call, int thread) {
+    for (int item; (item = shares_[thread].takeFirst(call, thread)) >= 0;) perform(item, thread);
     for (;;) {
       const int threads = threads_.load(std::memory_order_relaxed);
       int from = 0;
       for (int t = 1; t < threads; t++)
-        if (shares_[t].left() > shares_[from].left()) from = t;
-      if (thread >= threads || shares_[from].left() == 0) return;
-      const int item = shares_[from].takeLast(thread);
+        if (shares_[t].left(call) > shares_[from].left(call)) from = t;
+      if (thread >= threads || shares_[from].left(call) == 0) return;
+      const int item = shares_[from].takeLast(call, thread);
       if (item >= 0) perform(item, thread);
     }
   }
