@@ -128,6 +128,9 @@ const createStep = (recompute: boolean) => {
   return { net, loss };
 };
 
+// Red zones keep apart what else lies in one place: see scripts/sanitize.mjs.
+const SHARE = process.env["DARTS_CXXFLAGS"]?.includes("DARTS_RED_ZONES") ? 0.45 : 0.4;
+
 test(
   "a supernet that computes again holds two fifths of the memory, gaps included: its cells take turns in one place",
   leakFree(() => {
@@ -138,7 +141,7 @@ test(
       net.dispose();
       return operator("darts::release_memory")() as number;
     });
-    assert.ok(again! < 0.4 * kept!, `${again} of ${kept} bytes`);
+    assert.ok(again! < SHARE * kept!, `${again} of ${kept} bytes`);
   }),
 );
 
