@@ -34,6 +34,13 @@ const plugin = (name: string, text: string): string => {
   return path;
 };
 
+/** What makes a finished run, each time, one that was killed before its end. */
+const cuttingLog = (run: string): (() => void) => {
+  const log = join(folder, "runs", run, "events.jsonl");
+  const lines = readFileSync(log, "utf8").trimEnd().split("\n");
+  return () => writeFileSync(log, `${lines.slice(0, -2).join("\n")}\n`);
+};
+
 /** An operation plugin; `body` are the fields of its definition. */
 const operation = (body: string) =>
   `import { AvgPool2d, Conv2d, defineOperation, Identity, MaxPool2d } from "darts-nas";\nexport const op = defineOperation({ ${body} });\n`;
@@ -192,9 +199,8 @@ test("a run goes on with a plugin that moved, and says so when its text is anoth
   const run = darts(["search", "--config", "kept.yaml", ...flags, "--name", "kept"]);
   assert.equal(run.code, 0, run.stderr);
   rmSync(join(folder, "runs/kept/report.json"));
-  const log = join(folder, "runs/kept/events.jsonl");
-  const lines = readFileSync(log, "utf8").trimEnd().split("\n");
-  writeFileSync(log, `${lines.slice(0, -2).join("\n")}\n`); // as if killed before its end
+  const cut = cuttingLog("kept");
+  cut();
   mkdirSync(join(folder, "elsewhere"));
   renameSync(path, join(folder, "elsewhere/kept.ts"));
   const resume = [
@@ -209,7 +215,7 @@ test("a run goes on with a plugin that moved, and says so when its text is anoth
   const same = darts(resume);
   assert.equal(same.code, 0, same.stderr);
   assert.doesNotMatch(same.stderr, /is not what it was/);
-  writeFileSync(log, `${lines.slice(0, -2).join("\n")}\n`);
+  cut();
   writeFileSync(
     join(folder, "elsewhere/kept.ts"),
     `${readFileSync(join(folder, "elsewhere/kept.ts"), "utf8")}// changed\n`,
@@ -242,10 +248,9 @@ test("a run goes on with a plugin whose imports have changed, and says which", (
   const flags = ["--plugin", path, "--plugin", PLUGINS[1]!];
   const run = darts(["search", "--config", "built.yaml", ...flags, "--name", "built"]);
   assert.equal(run.code, 0, run.stderr);
-  const log = join(folder, "runs/built/events.jsonl");
-  const lines = readFileSync(log, "utf8").trimEnd().split("\n");
+  const cut = cuttingLog("built");
   const resume = () => {
-    writeFileSync(log, `${lines.slice(0, -2).join("\n")}\n`); // as if killed before its end
+    cut();
     const { code, stderr } = darts(["search", "--resume", "runs/built"]);
     assert.equal(code, 0, stderr);
     return [...stderr.matchAll(/^The (.*) is not what it was when runs\/built was begun/gm)].map(
