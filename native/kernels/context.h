@@ -42,10 +42,14 @@ struct Edge {
   bool skips() const { return plan->on[kSkip] && plan->stride == 1; }
 };
 
+// Inference: first halves of separable convolutions that a team of threads computes before they meet. More would no longer
+// stay in the second cache.
+constexpr int kMostTogether = 4;
+
 // Inference: what is stored of one image. Rectified and framed states take turns in two places, `inputs` or `nodes` as
-// their size is; the first halves of separable convolutions in two others.
+// their size is; the first halves of separable convolutions in others: some are made while as many are read.
 struct OneImage {
-  float *inputs[2], *nodes[2], *halves[2];
+  float *inputs[2], *nodes[2], *halves[2 * kMostTogether];
   float *states[kMaxStates], *framed[kMaxStates];  // framed: null where no convolution reads a state
 };
 
@@ -58,6 +62,7 @@ struct Scratch {
   int lanes;                         // of the image at hand that hold something
   PoolFrames frames;
   Ahead ahead;
+  Coming coming;                     // inference
   struct { Saved gradient, y; } next{};  // backward: what the unit after this one will read
   OneImage image;                    // inference
 };
@@ -88,7 +93,7 @@ struct Cell {
   // the nodes; their gradients.
   float *others[kMaxStates], *passed[kMaxStates], *otherGradients[kMaxStates];
   Permutation shuffle, enter, leave;
-  Scratch scratch[kMaxThreads];
+  Scratch* scratch;                  // as many as threads, or as a team has
   Partials partials, inputPartials;
   float* weightGradients;            // [chunks][chunkFloats], of the edges of one state
   size_t chunkFloats;

@@ -52,7 +52,7 @@ __attribute__((noinline)) void pointwiseForward(const Cell& cell, const Convolut
     int y0, int pixels, T* y, float* sums, Ahead& ahead) {
   const Size size = cell.nodeSize;
   T* rows = y + static_cast<size_t>(y0) * size.width * L;
-  pointwise(t, tile, pixels, c.pointwise, cell.blocks, inBlocks, cell.fold, [&](int block, int p, auto count,
+  pointwise(t, tile, 1, pixels, c.pointwise, cell.blocks, inBlocks, cell.fold, [&](int block, int, int p, auto count,
       const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(count)::value;
     ahead.step<aheadOf(P)>();
@@ -120,16 +120,13 @@ DARTS_INLINE void loadGradient(const Convolution& c, const Gradient& gradient, S
 __attribute__((noinline)) void pointwiseBackward(const Cell& cell, const Convolution& c, const float* dy, size_t tile,
     int y0, int rows, float* dt, Ahead& ahead) {
   const Size out = cell.nodeSize;
-  for (int r = 0; r < rows; r++) {
-    float* row = dt + out.framed(y0 + r, 0);
-    pointwise(dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, cell.blocks, cell.blocks, cell.fold,
-        [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
-      constexpr int P = decltype(count)::value;
-      ahead.step<aheadOf(P)>();
-      float* to = row + block * out.framedBlock() + static_cast<size_t>(p) * L;
-      DARTS_UNROLL for (int j = 0; j < P; j++) store(to + j * L, values[j]);
-    });
-  }
+  pointwise(dy, tile, rows, out.width, c.transposed, cell.blocks, cell.blocks, cell.fold,
+      [&](int block, int y, int x, auto count, const V* values) DARTS_LAMBDA {
+    constexpr int P = decltype(count)::value;
+    ahead.step<aheadOf(P)>();
+    float* to = dt + block * out.framedBlock() + out.framed(y0 + y, x);
+    DARTS_UNROLL for (int j = 0; j < P; j++) store(to + j * L, values[j]);
+  });
 }
 
 // Backward of a unit for one image. dy is made on load; the depthwise output is made again.
@@ -209,19 +206,17 @@ inline void reduceBackward(const Cell& cell, const Convolution& c, const float* 
       gatherReduced(cell, framed, y0, here, s.t, tile);
       pointwiseWeights(s.dy, s.t, tile, pixels, g + c.pointwiseGradient, blocks, 2 * blocks, cell.fold);
     }
-    for (int r = 0; r < here; r++) {
-      pointwise(s.dy + static_cast<size_t>(r) * out.width * L, tile, out.width, c.transposed, 2 * blocks, blocks, cell.fold,
-          [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
-        constexpr int P = decltype(count)::value;
-        const int half = block >= blocks, yy = 2 * (y0 + r) + half;
-        if (yy >= in.height) return;
-        float* row = dx + (block - half * blocks) * in.block() + static_cast<size_t>(yy) * in.width * L;
-        DARTS_UNROLL for (int j = 0; j < P; j++) {
-          const int x = 2 * (p + j) + half;
-          if (x < in.width) store(row + x * L, load(row + x * L) + values[j]);
-        }
-      });
-    }
+    pointwise(s.dy, tile, here, out.width, c.transposed, 2 * blocks, blocks, cell.fold,
+        [&](int block, int y, int x, auto count, const V* values) DARTS_LAMBDA {
+      constexpr int P = decltype(count)::value;
+      const int half = block >= blocks, yy = 2 * (y0 + y) + half;
+      if (yy >= in.height) return;
+      float* row = dx + (block - half * blocks) * in.block() + static_cast<size_t>(yy) * in.width * L;
+      DARTS_UNROLL for (int j = 0; j < P; j++) {
+        const int xx = 2 * (x + j) + half;
+        if (xx < in.width) store(row + xx * L, load(row + xx * L) + values[j]);
+      }
+    });
   }
 }
 

@@ -21,7 +21,9 @@ inline void withCell(const Plan& plan, int threads, Body body) {
   Cell* cell = new Cell;
   cell->edges = new Edge[plan.edges];
   describe(*cell, plan, threads);
+  cell->scratch = new Scratch[most(cell->threads, cell->team)];
   body(*cell);
+  delete[] cell->scratch;
   delete[] cell->edges;
   delete cell;
 }

@@ -1,6 +1,6 @@
 // A cell in evaluation when no backward follows. Running statistics need no other image, so each image goes through the
 // whole cell at once: nothing but its states is stored, and these stay in the core's caches. Where there are fewer images
-// than threads, a team of threads shares each image, row by row.
+// than threads, a team of threads shares each image, row by row, and meets where a convolution reads rows of other shares.
 #pragma once
 
 #include "cell_forward.h"
@@ -27,11 +27,104 @@ inline bool feedsConvolutions(const Cell& cell, int state) {
   return false;
 }
 
+// What is done of an image, step by step.
+enum class Task { kBegin, kFrame, kFirst, kLast, kPlain };
+
+struct Step {
+  Task task;
+  bool meets;            // whether all shares of what comes before must be done
+  int state;             // that it begins, frames, or reads
+  const Edge* edge;      // of a convolution, as the next
+  int norm, half;        // half: where that of a separable one lies
+};
+
+struct Schedule {
+  // Of each edge its convolutions; of each state what it begins with, its frame, and its poolings and skip connections.
+  Step steps[kMaxEdges * (kUnits + 1) + 3 * kMaxStates];
+  int count = 0;
+  bool meeting = false;
+  void meet() { meeting = true; }
+  void add(Task task, int state, const Edge* edge = nullptr, int norm = 0, int half = 0) {
+    steps[count++] = {task, meeting, state, edge, norm, half};
+    meeting = false;
+  }
+};
+
+struct Separable { const Edge* edge; int first, half; };
+
+inline int separablesFrom(const Cell& cell, int state, Separable* list) {
+  int edges[kMaxEdges], count = 0;
+  const int from = edgesFrom(*cell.plan, state, edges);
+  for (int i = 0; i < from; i++)
+    for (int q = 0; q < kSeparables; q++)
+      if (cell.edges[edges[i]].convolution[q].on) list[count++] = {&cell.edges[edges[i]], q, 0};
+  return count;
+}
+
+// First halves of separable convolutions that are made before threads meet.
+inline int halvesTogether(const Cell& cell) {
+  Separable list[kSeparables * kMaxEdges];
+  int widest = 1;
+  for (int state = 0; state < cell.plan->states && cell.team > 1; state++) widest = most(widest, separablesFrom(cell, state, list));
+  return least(widest, kMostTogether);
+}
+
+// The convolutions that read a state and end their edges, then its poolings and skip connections.
+inline void addOthers(const Cell& cell, int state, Schedule& schedule) {
+  constexpr Norm kOthers[] = {kDil3Unit, kDil5Unit, kReduceNorm};
+  const Outgoing out = outgoing(cell, state);
+  bool plain = out.pools;
+  for (int i = 0; i < out.count; i++) {
+    const Edge& edge = cell.edges[out.list[i]];
+    plain = plain || edge.skips();
+    for (const Norm norm : kOthers)
+      if (edge.convolution[norm].on) schedule.add(Task::kLast, state, &edge, norm);
+  }
+  if (plain) schedule.add(Task::kPlain, state);
+}
+
+// State by state: first halves of separable convolutions some at a time, then the second ones while the next first ones are
+// made, then all else that reads the state. Both inputs are there from the beginning, so the first one's end and the
+// second one's beginning go together. In a node's sum edges come in this order for any number of threads.
+inline void makeSchedule(const Cell& cell, const OneImage& image, Schedule& schedule) {
+  const int states = cell.plan->states, together = halvesTogether(cell);
+  for (int state = 0; state < states; state++) {
+    schedule.add(Task::kBegin, state);
+    if (state < 2 && image.framed[state]) schedule.add(Task::kFrame, state);
+  }
+  Separable separables[kSeparables * kMaxEdges];
+  int found = 0, made = 0, ended = 0;  // separable convolutions; with a first half; with a second one
+  int done = 0;                        // states that nothing is left to read
+  const auto finish = [&](int end) {
+    schedule.meet();
+    for (; ended < made; ended++) {
+      const Separable& it = separables[ended];
+      schedule.add(Task::kLast, it.edge->plan->source, it.edge, kSep3Second + it.first, it.half);
+    }
+    for (; done < end; done++) addOthers(cell, done, schedule);
+  };
+  for (int state = 0; state < states - 1; state++) {
+    const int first = found;
+    found += separablesFrom(cell, state, separables + found);
+    for (; made < found; made++) {
+      if ((made - first) % together == 0) finish(state);
+      Separable& it = separables[made];
+      it.half = made % (2 * together);
+      schedule.add(Task::kFirst, state, it.edge, it.first, it.half);
+    }
+    if (state == 0) continue;
+    // The next state's frame may take the place of the first input's.
+    if (done < state) finish(state);
+    finish(state + 1);
+    if (image.framed[state + 1]) schedule.add(Task::kFrame, state + 1);
+  }
+}
+
 // States that are neither inputs nor put out lie here.
 inline void placeImage(Cell& cell, Supply& supply, OneImage& image) {
   const Plan& plan = *cell.plan;
+  for (int i = 0; i < 2 * halvesTogether(cell); i++) image.halves[i] = supply.take(cell.blocks * cell.nodeSize.framedBlock());
   for (int i = 0; i < 2; i++) {
-    image.halves[i] = supply.take(cell.blocks * cell.nodeSize.framedBlock());
     image.inputs[i] = supply.take(cell.blocks * cell.inSize.framedBlock());
     image.nodes[i] = plan.reduction ? supply.take(cell.blocks * cell.nodeSize.framedBlock()) : image.inputs[i];
   }
@@ -80,16 +173,13 @@ __attribute__((noinline)) void inferFirst(const Cell& cell, const Edge& edge, in
   const Size in = cell.sizeOf(edge.plan->source), out = cell.nodeSize;
   const Convolution& c = edge.convolution[norm];
   overTiles(cell, c, norm, edge.plan->stride, framed, in, span, s, [&](int y0, int rows, size_t tile) DARTS_LAMBDA {
-    for (int r = 0; r < rows; r++) {
-      float* row = half + out.framed(y0 + r, 0);
-      pointwise(s.t + static_cast<size_t>(r) * out.width * L, tile, out.width, c.pointwise, cell.blocks, cell.blocks, cell.fold,
-          [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
-        constexpr int P = decltype(count)::value;
-        const V scale = load(c.scale + block * L), shift = load(c.shift + block * L);
-        float* to = row + block * out.framedBlock() + static_cast<size_t>(p) * L;
-        DARTS_UNROLL for (int j = 0; j < P; j++) store(to + j * L, relu(fma(values[j], scale, shift)));
-      });
-    }
+    pointwise(s.t, tile, rows, out.width, c.pointwise, cell.blocks, cell.blocks, cell.fold,
+        [&](int block, int y, int x, auto count, const V* values) DARTS_LAMBDA {
+      constexpr int P = decltype(count)::value;
+      const V scale = load(c.scale + block * L), shift = load(c.shift + block * L);
+      float* to = half + block * out.framedBlock() + out.framed(y0 + y, x);
+      DARTS_UNROLL for (int j = 0; j < P; j++) store(to + j * L, relu(fma(values[j], scale, shift)));
+    }, [&] { s.coming.step(); });
   });
 }
 
@@ -102,13 +192,13 @@ __attribute__((noinline)) void inferLast(const Cell& cell, const Edge& edge, int
   const V weight = cell.pathScale(edge, n) * all(cell.mixtureWeight(edge, kOperationOf[norm]));
   float* node = image.states[edge.plan->target];
   overTiles(cell, c, norm, edge.plan->stride, framed, in, span, s, [&](int y0, int rows, size_t tile) DARTS_LAMBDA {
-    pointwise(s.t, tile, rows * out.width, c.pointwise, cell.blocks, inputBlocks(cell, norm), cell.fold,
-        [&](int block, int p, auto count, const V* values) DARTS_LAMBDA {
+    pointwise(s.t, tile, 1, rows * out.width, c.pointwise, cell.blocks, inputBlocks(cell, norm), cell.fold,
+        [&](int block, int, int p, auto count, const V* values) DARTS_LAMBDA {
       constexpr int P = decltype(count)::value;
       const V scale = load(c.scale + block * L) * weight, shift = load(c.shift + block * L) * weight;
       float* to = node + block * out.block() + (static_cast<size_t>(y0) * out.width + p) * L;
       DARTS_UNROLL for (int j = 0; j < P; j++) store(to + j * L, load(to + j * L) + fma(values[j], scale, shift));
-    });
+    }, [&] { s.coming.step(); });
   });
 }
 
@@ -155,58 +245,54 @@ inline void beginState(const Cell& cell, const ForwardCall& call, int state, int
   }
 }
 
-// The convolutions that read a state and end their edges.
-inline void inferOthers(const Cell& cell, const Outgoing& out, int n, const OneImage& image, Rows rows, Scratch& s) {
-  constexpr Norm kOthers[] = {kDil3Unit, kDil5Unit, kReduceNorm};
-  for (int i = 0; i < out.count; i++)
-    for (const Norm norm : kOthers)
-      if (cell.edges[out.list[i]].convolution[norm].on)
-        inferLast(cell, cell.edges[out.list[i]], norm, image.framed[out.state], n, image, rows, s);
+// Whether a convolution reads a state itself, and not the first half of a separable one.
+DARTS_INLINE bool readsState(int norm) { return norm < kSep3Second || norm == kReduceNorm; }
+
+// Its packed weights; none of a step without any.
+inline Weights weightsOf(const Cell& cell, const Step& step) {
+  if (step.task == Task::kBegin && step.state < 2 && cell.inputs[step.state].on()) {
+    const Input& input = cell.inputs[step.state];
+    return {input.weights, input.weights + input.weightFloats()};
+  }
+  if (step.task != Task::kFirst && step.task != Task::kLast) return {};
+  const float* weights = step.edge->convolution[step.norm].pointwise;
+  return {weights, weights + pointwiseFloats(cell, step.norm)};
 }
 
-// One image through the cell. each(body) runs body(share, scratch) for all shares of it and waits for them: a convolution
-// reads rows of other shares. So a phase has the second half of one separable convolution and the first of the next.
-template <class Each>
-inline void inferImage(const Cell& cell, const ForwardCall& call, int n, const OneImage& image, Each each) {
-  const Plan& plan = *cell.plan;
-  const auto frame = [&](int state, const Share& share) {
-    const Rows rows = rowsOf(share, state);
-    if (image.framed[state])
-      frameReluRows(image.states[state], cell.blocks, cell.sizeOf(state), rows.begin, rows.end, image.framed[state]);
-  };
-  each([&](const Share& share, Scratch& s) {
-    for (int state = 0; state < plan.states; state++) {
-      beginState(cell, call, state, n, image, rowsOf(share, state), s);
-      if (state < 2) frame(state, share);
+// One step of a thread's share. While it multiplies, the next step's weights come.
+inline void inferStep(const Cell& cell, const ForwardCall& call, const Schedule& schedule, int at, int n, const OneImage& image,
+    const Share& share, Scratch& s) {
+  const Step& step = schedule.steps[at];
+  const Weights weights = weightsOf(cell, step);
+  if (weights.begin) {
+    Weights next;
+    for (int i = at + 1; !next.begin && i < schedule.count; i++) next = weightsOf(cell, schedule.steps[i]);
+    constexpr int kMostBlocks = 3;
+    const size_t blocks = step.task == Task::kBegin ? cell.whole.blocks() : cell.blocks;
+    s.coming.begin(weights, static_cast<size_t>(weights.end - weights.begin) / blocks * kMostBlocks, next);
+  }
+  switch (step.task) {
+    case Task::kBegin: return beginState(cell, call, step.state, n, image, rowsOf(share, step.state), s);
+    case Task::kFrame: {
+      const Rows rows = rowsOf(share, step.state);
+      return frameReluRows(image.states[step.state], cell.blocks, cell.sizeOf(step.state), rows.begin, rows.end, image.framed[step.state]);
     }
-  });
-  int turn = 0;
-  for (int state = 0; state < plan.states - 1; state++) {
-    const Outgoing out = outgoing(cell, state);
-    const Edge* pending = nullptr;
-    int unit = 0;
-    const auto finish = [&](const Share& share, Scratch& s) {
-      if (pending) inferLast(cell, *pending, kSep3Second + unit, image.halves[(turn + 1) % 2], n, image, share.nodes, s);
-    };
-    for (int i = 0; i < out.count; i++)
-      for (int q = 0; q < kSeparables; q++) {
-        const Edge& edge = cell.edges[out.list[i]];
-        if (!edge.convolution[q].on) continue;
-        each([&](const Share& share, Scratch& s) {
-          finish(share, s);
-          inferFirst(cell, edge, q, image.framed[state], share.nodes, image.halves[turn % 2], s);
-        });
-        pending = &edge;
-        unit = q;
-        turn++;
-      }
-    // With these edges the next state is complete, unless it is an input, which was framed before.
-    const bool framesNext = state > 0 && image.framed[state + 1];
-    if (out.count > 0 || framesNext) each([&](const Share& share, Scratch& s) {
-      finish(share, s);
-      inferOthers(cell, out, n, image, share.nodes, s);
-      inferPlain(cell, out, n, image, share.nodes, s);
-      if (framesNext) frame(state + 1, share);
+    case Task::kFirst: return inferFirst(cell, *step.edge, step.norm, image.framed[step.state], share.nodes, image.halves[step.half], s);
+    case Task::kLast: {
+      const float* framed = readsState(step.norm) ? image.framed[step.state] : image.halves[step.half];
+      return inferLast(cell, *step.edge, step.norm, framed, n, image, share.nodes, s);
+    }
+    case Task::kPlain: return inferPlain(cell, outgoing(cell, step.state), n, image, share.nodes, s);
+  }
+}
+
+// One image through the cell. each(body) runs body(share, scratch) for all shares of it and waits for them.
+template <class Each>
+inline void inferImage(const Cell& cell, const ForwardCall& call, const Schedule& schedule, int n, const OneImage& image, Each each) {
+  for (int begin = 0, end; begin < schedule.count; begin = end) {
+    for (end = begin + 1; end < schedule.count && !schedule.steps[end].meets;) end++;
+    each([&](const Share& share, Scratch& s) {
+      for (int i = begin; i < end; i++) inferStep(cell, call, schedule, i, n, image, share, s);
     });
   }
 }
@@ -237,8 +323,8 @@ inline void clearBorder(float* framed, int blocks, Size size, Rows rows) {
 }
 
 inline void clearBorders(const Cell& cell, const OneImage& image, const Share& share) {
+  for (int i = 0; i < 2 * halvesTogether(cell); i++) clearBorder(image.halves[i], cell.blocks, cell.nodeSize, share.nodes);
   for (int i = 0; i < 2; i++) {
-    clearBorder(image.halves[i], cell.blocks, cell.nodeSize, share.nodes);
     clearBorder(image.inputs[i], cell.blocks, cell.inSize, share.inputs);
     if (cell.plan->reduction) clearBorder(image.nodes[i], cell.blocks, cell.nodeSize, share.nodes);
   }
@@ -268,17 +354,19 @@ inline void inferCell(Cell& cell, const ForwardCall& call) {
     packWeights(cell, call);
     finishAllNorms(cell);
   }
+  const OneImage& place = cell.scratch[0].image;
+  Schedule schedule;
+  makeSchedule(cell, place, schedule);
   if (cell.team > 1) {
-    const OneImage& place = cell.scratch[0].image;
     const auto each = [&](auto body) { overTeam(cell, body); };
     each([&](const Share& share, Scratch&) { clearBorders(cell, place, share); });
-    for (int n = 0; n < cell.images; n++) inferImage(cell, call, n, imageAt(cell, place, n), each);
+    for (int n = 0; n < cell.images; n++) inferImage(cell, call, schedule, n, imageAt(cell, place, n), each);
     return;
   }
   const Share whole = shareOf(cell, 0, 1);
   overItems(cell, cell.threads, [&](int t) { clearBorders(cell, cell.scratch[t].image, whole); });
   overImages(cell, [&](int n, Scratch& s) {
-    inferImage(cell, call, n, imageAt(cell, s.image, n), [&](auto body) { body(whole, s); });
+    inferImage(cell, call, schedule, n, imageAt(cell, s.image, n), [&](auto body) { body(whole, s); });
   });
 }
 

@@ -33,9 +33,9 @@ DARTS_INLINE void overBlocks(const Matrix& m, Body body) {
   }
 }
 
-template <int Apart, int B, int P, class Emit>
+template <int Apart, int B, int P, class Emit, class Between>
 DARTS_INLINE void productTile(const Matrix& m, const float* __restrict w, const float* __restrict t, int block,
-    int pixel, Emit emit) {
+    int pixel, Emit emit, Between between) {
   V sum[B][P];
   DARTS_UNROLL for (int o = 0; o < B; o++) { DARTS_UNROLL for (int j = 0; j < P; j++) sum[o][j] = zero(); }
   const size_t next = static_cast<size_t>(m.rows) * L;
@@ -43,6 +43,7 @@ DARTS_INLINE void productTile(const Matrix& m, const float* __restrict w, const 
   const float* weights = w + block * next + static_cast<size_t>(m.begin[block]) * L;
   const int32_t *offset = m.offset + m.begin[block], *last = m.offset + m.end[block];
   for (; offset < last; offset++, weights += L) {
+    between();
     const float* x = first + *offset;
     V weight[B];
     DARTS_UNROLL for (int o = 0; o < B; o++) weight[o] = load(weights + o * next);
@@ -55,12 +56,13 @@ DARTS_INLINE void productTile(const Matrix& m, const float* __restrict w, const 
 }
 
 // The product of a tile whose pixels lie `Apart` floats apart; emit(block, first pixel, Count<P>, values) takes the outputs.
-template <int Apart = L, class Emit>
-DARTS_INLINE void product(const Matrix& m, const float* w, const float* t, int pixels, Emit emit) {
+// between() runs once for each row, as often as it is read.
+template <int Apart = L, class Emit, class Between = Nothing>
+DARTS_INLINE void product(const Matrix& m, const float* w, const float* t, int pixels, Emit emit, Between between = {}) {
   overBlocks(m, [&](int block, auto together) DARTS_LAMBDA {
     constexpr int B = decltype(together)::value, kWidest = (B == 1 ? 16 : 8) / (kRegisters == 32 ? 1 : 2);
     tiles<kWidest>(pixels, [&](int p, auto tile) DARTS_LAMBDA {
-      productTile<Apart, B, decltype(tile)::value>(m, w, t, block, p, emit);
+      productTile<Apart, B, decltype(tile)::value>(m, w, t, block, p, emit, between);
     });
   });
 }

@@ -1,4 +1,4 @@
-// 1×1 convolutions on a tile of pixels, [blocks][pixels][L] with `stride` floats from block to block.
+// 1×1 convolutions on a tile of rows of pixels, [blocks][rows][width][L] with `stride` floats from block to block.
 #pragma once
 
 #include "layout.h"
@@ -6,9 +6,11 @@
 DARTS_BEGIN
 
 // Adds `Lanes` channels of a block of inputs, from channel k0 on, to the outputs of B blocks and P pixels.
-template <int B, int P, int Lanes>
-DARTS_INLINE void pointwiseLanes(V (&sum)[B][P], const float* __restrict x, const float* __restrict weights, size_t step, int k0) {
+template <int B, int P, int Lanes, class Between>
+DARTS_INLINE void pointwiseLanes(V (&sum)[B][P], const float* __restrict x, const float* __restrict weights, size_t step, int k0,
+    Between between) {
   DARTS_UNROLL for (int k = 0; k < Lanes; k++) {
+    between();
     V weight[B];
     DARTS_UNROLL for (int o = 0; o < B; o++) weight[o] = load(weights + o * step + (k0 + k) * L);
     DARTS_UNROLL for (int j = 0; j < P; j++) {
@@ -20,37 +22,37 @@ DARTS_INLINE void pointwiseLanes(V (&sum)[B][P], const float* __restrict x, cons
 
 // Outputs of B blocks and P pixels, all in registers; w is [block][inBlocks][L in][L out]. Of the last block of inputs
 // only `lastLanes` channels count, rounded up to four: the others are zeros.
-// emit(block, first pixel, Count<P>, values) takes them.
-template <int B, int P, class Emit>
-DARTS_INLINE void pointwiseTile(const float* __restrict t, size_t stride, const float* __restrict w, int inBlocks,
-    int lastLanes, int block, int pixel, Emit emit) {
+// emit(block, Count<P>, values) takes them.
+template <int B, int P, class Emit, class Between>
+DARTS_INLINE void pointwiseTile(const float* __restrict x, size_t stride, const float* __restrict w, int inBlocks,
+    int lastLanes, int block, Emit emit, Between between) {
   V sum[B][P];
   DARTS_UNROLL for (int o = 0; o < B; o++) { DARTS_UNROLL for (int j = 0; j < P; j++) sum[o][j] = zero(); }
   const size_t step = static_cast<size_t>(inBlocks) * L * L;
   const int whole = lastLanes == L ? inBlocks : inBlocks - 1;
-  const float *x = t + static_cast<size_t>(pixel) * L, *weights = w + block * step;
-  for (int in = 0; in < whole; in++, x += stride, weights += L * L) pointwiseLanes<B, P, L>(sum, x, weights, step, 0);
+  const float* weights = w + block * step;
+  for (int in = 0; in < whole; in++, x += stride, weights += L * L) pointwiseLanes<B, P, L>(sum, x, weights, step, 0, between);
   if (whole < inBlocks)
-    for (int k = 0; k < lastLanes; k += 4) pointwiseLanes<B, P, 4>(sum, x, weights, step, k);
-  DARTS_UNROLL for (int o = 0; o < B; o++) emit(block + o, pixel, Count<P>{}, sum[o]);
+    for (int k = 0; k < lastLanes; k += 4) pointwiseLanes<B, P, 4>(sum, x, weights, step, k, between);
+  DARTS_UNROLL for (int o = 0; o < B; o++) emit(block + o, Count<P>{}, sum[o]);
 }
 
 // The same where images of G channels lie side by side: each lane takes from its own image. w is [block][inBlocks][G in][L out].
 template <int G, int P, class Emit>
 DARTS_INLINE void foldedTile(const float* __restrict t, size_t stride, const float* __restrict w, int inBlocks,
-    int block, int pixel, Emit emit) {
+    int block, Emit emit) {
   V sum[P];
   DARTS_UNROLL for (int j = 0; j < P; j++) sum[j] = zero();
   for (int in = 0; in < inBlocks; in++) {
     const float* weights = w + (static_cast<size_t>(block) * inBlocks + in) * G * L;
     V x[P];
-    DARTS_UNROLL for (int j = 0; j < P; j++) x[j] = load(t + in * stride + static_cast<size_t>(pixel + j) * L);
+    DARTS_UNROLL for (int j = 0; j < P; j++) x[j] = load(t + in * stride + j * L);
     DARTS_UNROLL for (int k = 0; k < G; k++) {
       const V weight = load(weights + k * L);
       DARTS_UNROLL for (int j = 0; j < P; j++) sum[j] = fma(laneOfGroups<G>(x[j], k), weight, sum[j]);
     }
   }
-  emit(block, pixel, Count<P>{}, sum);
+  emit(block, Count<P>{}, sum);
 }
 
 // Calls body(Count<group>) for images of `group` < L channels that lie side by side.
@@ -66,24 +68,32 @@ DARTS_INLINE void withGroup(int group, Body body) {
 // block each.
 DARTS_INLINE int lastLanesOf(const Fold& fold, int blocks) { return blocks == fold.blocks() ? fold.lastLanes() : L; }
 
-template <class Emit>
-DARTS_INLINE void pointwise(const float* t, size_t stride, int pixels, const float* w, int outBlocks, int inBlocks,
-    const Fold& fold, Emit emit) {
+// emit(block, row, first pixel in it, Count<P>, values) takes the outputs: for some blocks all rows, for which their weights
+// stay in the first cache. between() runs once for each channel of the inputs in each of the tiles.
+template <class Emit, class Between = Nothing>
+DARTS_INLINE void pointwise(const float* t, size_t stride, int rows, int width, const float* w, int outBlocks, int inBlocks,
+    const Fold& fold, Emit emit, Between between = {}) {
+  const auto overPixels = [&](auto widest, auto body) DARTS_LAMBDA {
+    for (int y = 0; y < rows; y++)
+      tiles<decltype(widest)::value>(width, [&](int x, auto tile) DARTS_LAMBDA {
+        body(t + (static_cast<size_t>(y) * width + x) * L, tile, [&](int block, auto count, const V* values) DARTS_LAMBDA { emit(block, y, x, count, values); });
+      });
+  };
+  constexpr int kPair = kRegisters == 32 ? 8 : 4, kSingle = 2 * kPair;
   if (fold.group < L) {
     for (int block = 0; block < outBlocks; block++)
       withGroup(fold.group, [&](auto lanes) DARTS_LAMBDA {
-        tiles<kRegisters == 32 ? 8 : 4>(pixels, [&](int p, auto tile) DARTS_LAMBDA {
-          foldedTile<decltype(lanes)::value, decltype(tile)::value>(t, stride, w, inBlocks, block, p, emit);
+        overPixels(Count<kPair>{}, [&](const float* x, auto tile, auto put) DARTS_LAMBDA {
+          foldedTile<decltype(lanes)::value, decltype(tile)::value>(x, stride, w, inBlocks, block, put);
         });
       });
     return;
   }
   const int lastLanes = lastLanesOf(fold, inBlocks);
-  constexpr int kPair = kRegisters == 32 ? 8 : 4, kSingle = 2 * kPair;
   int block = 0;
   const auto blocks = [&](auto count, auto widest) DARTS_LAMBDA {
-    tiles<decltype(widest)::value>(pixels, [&](int p, auto tile) DARTS_LAMBDA {
-      pointwiseTile<decltype(count)::value, decltype(tile)::value>(t, stride, w, inBlocks, lastLanes, block, p, emit);
+    overPixels(widest, [&](const float* x, auto tile, auto put) DARTS_LAMBDA {
+      pointwiseTile<decltype(count)::value, decltype(tile)::value>(x, stride, w, inBlocks, lastLanes, block, put, between);
     });
     block += decltype(count)::value;
   };

@@ -62,16 +62,16 @@ inline void gatherTile(const Cell& cell, const Input& input, const float* raw, i
 }
 
 // The products of one image's pixels from `begin` to `end`, tile by tile; emit(block, first pixel, Count<P>, values) takes them.
-template <class Emit>
+template <class Emit, class Between = Nothing>
 DARTS_INLINE void overProducts(const Cell& cell, const Input& input, const float* raw, int n, int begin, int end, Scratch& s,
-    Emit emit) {
+    Emit emit, Between between = {}) {
   overInputTiles(input, end - begin, [&](int count, int before) {
     const int first = begin + before;
     if (input.halves == 2) findPlaces(cell, input, first, count, s.places);
     gatherTile(cell, input, raw, n, first, count, s);
     product(input.forward, input.weights, s.inputTile, count, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
       emit(block, first + p, pixels, values);
-    });
+    }, between);
   });
 }
 
@@ -95,7 +95,7 @@ inline void inferInput(const Cell& cell, const Input& input, const float* raw, i
     const V scale = load(input.norm.scale + block * L), shift = load(input.norm.shift + block * L);
     float* out = state + block * cell.inSize.block() + static_cast<size_t>(p) * L;
     DARTS_UNROLL for (int j = 0; j < P; j++) store(out + j * L, fma(values[j], scale, shift));
-  });
+  }, [&] { s.coming.step(); });
 }
 
 // Packs the inputs' weights.

@@ -145,6 +145,9 @@ DARTS_INLINE void withSaved(Saved tensor, Body body) {
 // Into the second cache. The address may lie anywhere.
 DARTS_INLINE void prefetch(const void* p) { __builtin_prefetch(p, 0, 2); }
 
+// What is done between steps of arithmetic, where nothing is.
+struct Nothing { DARTS_INLINE void operator()() const {} };
+
 template <int N> struct Count { static constexpr int value = N; };
 
 // Cuts `count` pixels into tiles of at most Widest (8 or 16): body(first pixel, Count<width>).
