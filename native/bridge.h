@@ -79,6 +79,8 @@ bool isAbsent(napi_env env, napi_value value);
 uint32_t arrayLength(napi_env env, napi_value value, const char* expected);
 napi_value element(napi_env env, napi_value array, uint32_t index);
 const at::Tensor& toTensor(napi_env env, napi_value value);
+// A list of tensors as an array or, which is much quicker, a Uint32Array: a cell has a hundred of them.
+std::vector<Slot> toSlots(napi_env env, napi_value value);
 std::vector<at::Tensor> toTensors(napi_env env, napi_value value);
 std::vector<int64_t> toInts(napi_env env, napi_value value);
 at::ScalarType toScalarType(napi_env env, napi_value value);

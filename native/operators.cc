@@ -83,6 +83,11 @@ c10::IValue scalarOf(napi_env env, napi_value value) {
   return number;
 }
 
+bool isTypedArray(napi_env env, napi_value value) {
+  bool typed;
+  return napi_is_typedarray(env, value, &typed) == napi_ok && typed;
+}
+
 c10::IValue memoryFormatOf(const std::string& name) {
   if (name == "contiguous") return static_cast<int64_t>(at::MemoryFormat::Contiguous);
   if (name == "channels_last") return static_cast<int64_t>(at::MemoryFormat::ChannelsLast);
@@ -94,11 +99,20 @@ c10::IValue convert(napi_env env, napi_value value, const Parameter& parameter) 
   switch (parameter.kind) {
     case Kind::Tensor:
       return toTensor(env, value);
-    case Kind::TensorList:
-      return c10::List<at::Tensor>(toTensors(env, value));
+    case Kind::TensorList: {
+      const std::vector<Slot> slots = toSlots(env, value);
+      c10::List<at::Tensor> list;
+      list.reserve(slots.size());
+      for (const Slot slot : slots) list.push_back(tensors().at(slot));
+      return list;
+    }
     case Kind::OptionalTensorList: {
-      const uint32_t length = arrayLength(env, value, "an array of tensors");
       c10::List<c10::optional<at::Tensor>> list;
+      if (isTypedArray(env, value)) {
+        for (const Slot slot : toSlots(env, value)) list.push_back(c10::optional<at::Tensor>(tensors().at(slot)));
+        return list;
+      }
+      const uint32_t length = arrayLength(env, value, "an array of tensors");
       for (uint32_t i = 0; i < length; i++) {
         const napi_value item = element(env, value, i);
         if (isAbsent(env, item)) list.push_back(c10::optional<at::Tensor>());

@@ -104,11 +104,24 @@ const at::Tensor& toTensor(napi_env env, napi_value value) {
   return tensors().at(slot);
 }
 
+std::vector<Slot> toSlots(napi_env env, napi_value value) {
+  napi_typedarray_type type;
+  size_t count;
+  void* data;
+  if (napi_get_typedarray_info(env, value, &type, &count, &data, nullptr, nullptr) == napi_ok && type == napi_uint32_array) {
+    const Slot* slots = static_cast<const Slot*>(data);
+    return {slots, slots + count};
+  }
+  std::vector<Slot> slots(arrayLength(env, value, "an array of tensors"));
+  for (uint32_t i = 0; i < slots.size(); i++) {
+    if (napi_get_value_uint32(env, element(env, value, i), &slots[i]) != napi_ok) throw BadArgument("expected a tensor");
+  }
+  return slots;
+}
+
 std::vector<at::Tensor> toTensors(napi_env env, napi_value value) {
-  const uint32_t length = arrayLength(env, value, "an array of tensors");
   std::vector<at::Tensor> list;
-  list.reserve(length);
-  for (uint32_t i = 0; i < length; i++) list.push_back(toTensor(env, element(env, value, i)));
+  for (const Slot slot : toSlots(env, value)) list.push_back(tensors().at(slot));
   return list;
 }
 

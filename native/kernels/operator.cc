@@ -23,7 +23,6 @@ struct Run : torch::CustomClassHolder {
   Plan plan;
   const Kernels* kernels;
   bool recompute;                      // backward makes the arena again
-  std::vector<int64_t> numbers;        // all of the plan that packed weights depend on
   std::vector<at::Tensor> statistics;  // forward only, as the next
   at::Tensor paths;
   std::vector<int64_t> statisticsSizes;
@@ -52,22 +51,13 @@ struct Results {
 
 at::Tensor emptyFloats(size_t floats) { return at::empty({static_cast<int64_t>(floats)}, at::kFloat); }
 
-// Runs the kernels; in inference with the weights that were packed before, or packs and keeps them.
-void runForward(const Run& run, const Operands& operands, ForwardCall& call) {
-  const size_t floats = run.kernels->parameterFloats(run.plan, call.keep);
-  if (floats == 0) return run.kernels->forward(call);
-  const PreparedFor what{at::TensorList(operands.tensors).slice(run.firstWeight()), run.statistics, run.numbers};
-  at::Tensor memory = findPrepared(what);
-  call.prepared = memory.defined();
-  if (!call.prepared) memory = emptyFloats(floats);
-  call.parameters = memory.data_ptr<float>();
-  run.kernels->forward(call);
-  if (!call.prepared) keepPrepared(what, std::move(memory));
+at::Tensor emptyOutput(const Plan& plan, int64_t lanes) {
+  return at::empty({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes}, at::kFloat);
 }
 
 // What a cell that is computed again does not keep passes with the call. Without that, scratch memory alone does: it finds
 // room in what other cells have given back, and needs none of its own.
-at::Tensor emptyForNow(const Run& run, size_t floats) { return run.recompute ? borrowForCall(floats) : emptyFloats(floats); }
+at::Tensor emptyForNow(bool recompute, size_t floats) { return recompute ? borrowForCall(floats) : emptyFloats(floats); }
 
 Results computeForward(const Run& run, const Operands& operands, bool keep) {
   const Plan& plan = run.plan;
@@ -87,15 +77,14 @@ Results computeForward(const Run& run, const Operands& operands, bool keep) {
   call.weights = weights.data();
   call.statistics = operands.statistics.data();
 
-  const int64_t lanes = run.kernels->lanes;
   // The largest first: the others must not stand in its place.
-  const at::Tensor arena = emptyForNow(run, run.kernels->arenaFloats(plan, keep));
-  const at::Tensor output = at::empty({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes}, at::kFloat);
+  const at::Tensor arena = emptyForNow(run.recompute, run.kernels->arenaFloats(plan, keep));
+  const at::Tensor output = emptyOutput(plan, run.kernels->lanes);
   call.output = output.data_ptr<float>();
-  const at::Tensor scratch = emptyForNow(run, run.kernels->forwardFloats(plan, call.threads, keep));
+  const at::Tensor scratch = emptyForNow(run.recompute, run.kernels->forwardFloats(plan, call.threads, keep));
   call.arena = arena.data_ptr<float>();
   call.scratch = scratch.data_ptr<float>();
-  runForward(run, operands, call);
+  run.kernels->forward(call);
   return {output, arena};
 }
 
@@ -190,7 +179,7 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
       weightGradients[i - run.firstWeight()] = gradients[i].data_ptr<float>();
     }
     call.weightGradients = weightGradients.data();
-    const at::Tensor scratch = emptyForNow(run, run.kernels->backwardFloats(plan, call.threads));
+    const at::Tensor scratch = emptyForNow(run.recompute, run.kernels->backwardFloats(plan, call.threads));
     call.arena = results.arena.data_ptr<float>();
     call.scratch = scratch.data_ptr<float>();
     run.kernels->backward(call);
@@ -211,17 +200,99 @@ void countBatches(const Plan& plan, at::TensorList statistics) {
       if (plan.edge[e].on[kOperationOf[norm]]) count(plan.edge[e].norm[norm]);
 }
 
-// All that decides which weights there are, how they are packed and how they are normalised.
-std::vector<int64_t> packingNumbers(const CellArguments& a, int64_t lanes) {
+// Arguments that differ from call to call: they must be checked each time, and their shapes are part of what is planned.
+template <class Body>
+void overVarying(const CellArguments& a, Body body) {
+  for (const at::Tensor* tensor : {&a.states[0], &a.states[1], &a.mixture, &a.bypass, &a.paths}) body(*tensor);
+  for (const at::Tensor& tensor : a.given) body(tensor);
+}
+
+// All that decides what an inference computes besides values, and how.
+std::vector<int64_t> inferenceNumbers(const CellArguments& a, int64_t lanes) {
   int64_t eps;
   static_assert(sizeof eps == sizeof a.eps);
   std::memcpy(&eps, &a.eps, sizeof eps);
-  std::vector<int64_t> numbers{lanes, a.channels, a.groups, a.nodes, a.reduction, eps};
-  for (const auto* list : {&a.inputs, &a.edges, &a.operations}) {
-    numbers.push_back(static_cast<int64_t>(list->size()));
-    numbers.insert(numbers.end(), list->begin(), list->end());
-  }
+  std::vector<int64_t> numbers{lanes, threadCount(), a.channels, a.groups, a.nodes, a.reduction, a.halves, eps};
+  const auto addList = [&](at::IntArrayRef list) {
+    numbers.push_back(static_cast<int64_t>(list.size()));
+    numbers.insert(numbers.end(), list.begin(), list.end());
+  };
+  for (const at::IntArrayRef& list : {a.inputs, a.edges, a.operations, a.concat, a.givenTo}) addList(list);
+  overVarying(a, [&](const at::Tensor& tensor) {
+    numbers.push_back(tensor.defined());
+    if (tensor.defined()) addList(tensor.sizes());
+  });
   return numbers;
+}
+
+bool areFloats(const CellArguments& a) {
+  bool floats = true;
+  overVarying(a, [&](const at::Tensor& tensor) {
+    floats = floats && (!tensor.defined() || (tensor.device().is_cpu() && tensor.scalar_type() == at::kFloat && tensor.layout() == at::kStrided));
+  });
+  return floats;
+}
+
+std::shared_ptr<Prepared> prepare(const CellArguments& a, const Kernels& kernels) {
+  auto made = std::make_shared<Prepared>();
+  made->plan = makePlan(a, kernels.lanes);
+  made->parameters = emptyFloats(kernels.parameterFloats(made->plan, false));
+  made->arena = kernels.arenaFloats(made->plan, false);
+  made->scratch = kernels.forwardFloats(made->plan, threadCount(), false);
+  return made;
+}
+
+// Evaluation when no backward follows. A network's next image finds all that does not depend on it ready: for one image,
+// planning took as long as a tenth of the arithmetic.
+at::Tensor infer(const CellArguments& a, bool recompute) {
+  const Kernels& kernels = selectKernels();
+  const std::vector<int64_t> numbers = inferenceNumbers(a, kernels.lanes);
+  const PreparedFor what{a.weights, a.statistics, numbers};
+  std::shared_ptr<const Prepared> prepared = areFloats(a) ? findPrepared(what) : nullptr;
+  const bool known = prepared != nullptr;
+  if (!known) prepared = prepare(a, kernels);
+  const Plan& plan = prepared->plan;
+
+  ForwardCall call{};
+  call.plan = &plan;
+  call.threads = threadCount();
+  call.prepared = known;
+  call.parameters = prepared->parameters.data_ptr<float>();
+  std::vector<at::Tensor> held;
+  const auto hold = [&](const at::Tensor& tensor) {
+    held.push_back(tensor);
+    return tensor.data_ptr<float>();
+  };
+  for (int i = 0; i < 2; i++) call.inputs[i] = hold(dense(a.states[i]));
+  for (size_t i = 0; i < a.given.size(); i++) call.given[a.givenTo[i]] = hold(dense(a.given[i]));
+  if (a.mixture.defined()) call.mixture = hold(a.mixture.contiguous());
+  if (a.bypass.defined()) call.bypass = hold(a.bypass.contiguous());
+  if (a.paths.defined()) call.paths = hold(a.paths.contiguous());
+  std::vector<const float*> weights;
+  std::vector<float*> statistics;
+  if (!known || prepared->arena > 0) {
+    for (const at::Tensor& weight : a.weights) weights.push_back(hold(weight.contiguous()));
+    for (const at::Tensor& statistic : a.statistics) statistics.push_back(floatsOf(statistic));
+  }
+  call.weights = weights.data();
+  call.statistics = statistics.data();
+  const at::Tensor arena = emptyForNow(recompute, prepared->arena);
+  const at::Tensor output = emptyOutput(plan, kernels.lanes);
+  const at::Tensor scratch = emptyForNow(recompute, prepared->scratch);
+  call.arena = arena.data_ptr<float>();
+  call.output = output.data_ptr<float>();
+  call.scratch = scratch.data_ptr<float>();
+  kernels.forward(call);
+  if (!known) keepPrepared(what, std::move(prepared));
+  return output;
+}
+
+bool needsGradient(const CellArguments& a) {
+  bool needs = false;
+  const auto add = [&](const at::Tensor& tensor) { needs = needs || (tensor.defined() && tensor.requires_grad()); };
+  overVarying(a, add);
+  for (const at::Tensor& weight : a.weights) add(weight);
+  return needs;
 }
 
 at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<at::Tensor>& mixture,
@@ -232,11 +303,12 @@ at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<
   const CellArguments arguments{{s0, s1}, mixture.value_or(at::Tensor()), bypass.value_or(at::Tensor()),
       paths.value_or(at::Tensor()), given, weights, statistics, givenTo, channels, groups, nodes,
       reduction, inputs, edges, operations, concat, training, halves, momentum, eps};
+  const bool differentiable = at::GradMode::is_enabled() && needsGradient(arguments);
+  if (!training && !differentiable) return infer(arguments, recompute);
   const auto run = c10::make_intrusive<Run>();
   run->kernels = &selectKernels();
   run->recompute = recompute;
   run->plan = makePlan(arguments, run->kernels->lanes);
-  run->numbers = packingNumbers(arguments, run->kernels->lanes);
   run->statistics = statistics.vec();
   run->paths = arguments.paths;
   run->givenTo = givenTo.vec();
@@ -245,10 +317,7 @@ at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<
   tensors.reserve(tensors.size() + given.size() + weights.size());
   tensors.insert(tensors.end(), given.begin(), given.end());
   tensors.insert(tensors.end(), weights.begin(), weights.end());
-  bool differentiable = false;
-  for (const at::Tensor& tensor : tensors) differentiable = differentiable || tensor.requires_grad();
-  const at::Tensor output = FusedCell::apply(at::TensorList(tensors), run,
-      differentiable && at::GradMode::is_enabled());
+  const at::Tensor output = FusedCell::apply(at::TensorList(tensors), run, differentiable);
   if (training) countBatches(run->plan, statistics);
   return output;
 }

@@ -28,7 +28,7 @@ struct Seen {
 struct Kept {
   std::vector<Seen> tensors;
   std::vector<int64_t> numbers;
-  at::Tensor memory;
+  std::shared_ptr<const Prepared> made;
 
   bool isFor(const PreparedFor& what) const {
     const size_t weights = what.weights.size();
@@ -63,22 +63,22 @@ const c10::TensorImpl* firstOf(const PreparedFor& what) {
 
 }  // namespace
 
-at::Tensor findPrepared(const PreparedFor& what) {
+std::shared_ptr<const Prepared> findPrepared(const PreparedFor& what) {
   std::lock_guard<std::mutex> lock(cache().mutex);
   const auto found = cache().kept.find(firstOf(what));
-  return found != cache().kept.end() && found->second.isFor(what) ? found->second.memory : at::Tensor();
+  return found != cache().kept.end() && found->second.isFor(what) ? found->second.made : nullptr;
 }
 
-void keepPrepared(const PreparedFor& what, at::Tensor memory) {
-  Kept made{{}, what.numbers, std::move(memory)};
-  made.tensors.reserve(what.weights.size() + what.statistics.size());
+void keepPrepared(const PreparedFor& what, std::shared_ptr<const Prepared> made) {
+  Kept newest{{}, what.numbers, std::move(made)};
+  newest.tensors.reserve(what.weights.size() + what.statistics.size());
   for (const at::TensorList& list : {what.weights, what.statistics})
-    for (const at::Tensor& tensor : list) made.tensors.emplace_back(tensor);
+    for (const at::Tensor& tensor : list) newest.tensors.emplace_back(tensor);
   std::lock_guard<std::mutex> lock(cache().mutex);
   auto& kept = cache().kept;
   for (auto it = kept.begin(); it != kept.end();) it = it->second.expired() ? kept.erase(it) : std::next(it);
   kept.erase(firstOf(what));
-  kept.emplace(firstOf(what), std::move(made));
+  kept.emplace(firstOf(what), std::move(newest));
 }
 
 void releasePrepared() {

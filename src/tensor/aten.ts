@@ -58,7 +58,17 @@ function bind(name: string, overload: string): Operator {
 function unwrap(value: unknown, label: string): unknown {
   if (typeof value !== "object" || value === null) return value;
   if (value instanceof Tensor) return value.use(label);
-  return Array.isArray(value) ? value.map((item) => unwrap(item, label)) : value;
+  if (!Array.isArray(value)) return value;
+  return value[0] instanceof Tensor && value.every((item) => item instanceof Tensor)
+    ? slotsOf(value, label)
+    : value.map((item) => unwrap(item, label));
+}
+
+/** Tensors as one typed array, which the bridge reads at once. */
+function slotsOf(tensors: readonly Tensor[], label: string): Uint32Array {
+  const slots = new Uint32Array(tensors.length);
+  for (let i = 0; i < slots.length; i++) slots[i] = tensors[i].use(label);
+  return slots;
 }
 
 function wrapOne(result: RawResult): unknown {
