@@ -124,7 +124,9 @@ napi_value threads(napi_env env, napi_callback_info) {
 napi_value setThreads(napi_env env, napi_callback_info info) {
   return guard(env, "setThreads", [&]() -> napi_value {
     const Arguments<2> arguments(env, info);
-    at::set_num_threads(static_cast<int>(toInt(env, arguments[0])));
+    // Told again, even the same number, OpenBLAS' threads spin for a while, on the cores that the kernels need.
+    const int operators = static_cast<int>(toInt(env, arguments[0]));
+    if (operators != at::get_num_threads()) at::set_num_threads(operators);
     kernels::setThreadCount(static_cast<int>(toInt(env, arguments[1])));
     return nullptr;
   });

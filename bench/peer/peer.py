@@ -205,7 +205,9 @@ class Peer:
 
     def answer(self, request: dict) -> dict:
         work = request.get("work")
-        torch.set_num_threads(request.get("threads", torch.get_num_threads()))
+        threads = request.get("threads", torch.get_num_threads())
+        if threads != torch.get_num_threads():
+            torch.set_num_threads(threads)
         if work == "version":
             return {"torch": torch.__version__, "threads": torch.get_num_threads()}
         if work == "call":
