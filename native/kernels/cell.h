@@ -120,6 +120,7 @@ struct BackwardCall {
   const float* outputGradient;
   bool wantsWeights;       // an alpha step needs no gradients of weights: half of the work
   float* inputGradients[2];  // or null, where nobody wants them
+  const float* passedGradient;  // what the second input's begins with, where that input is preprocessed; null: with zeros
   float* givenGradients[kMaxStates];
   float* mixtureGradient;  // zeros before
   float* bypassGradient;   // [edges]

@@ -104,7 +104,7 @@ Results computeAgain(const Run& run, const torch::autograd::variable_list& kept)
 
 class FusedCell : public torch::autograd::Function<FusedCell> {
  public:
-  static at::Tensor forward(torch::autograd::AutogradContext* context, at::TensorList tensors,
+  static torch::autograd::variable_list forward(torch::autograd::AutogradContext* context, at::TensorList tensors,
       const c10::intrusive_ptr<Run>& run, bool differentiable) {
     Operands operands;
     const size_t firstWeight = run->firstWeight();
@@ -120,7 +120,10 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
       keepForBackward(context, *run, operands, results);
       context->saved_data["run"] = c10::IValue::make_capsule(run);
     }
-    return results.output;
+    // As a second result the second input passes through, so that whoever reads it after this cell sends its gradient here,
+    // where the kernels add their own to it as they write that: libtorch would read and write both once more.
+    if (differentiable && tensors[1].requires_grad()) return {results.output, tensors[1]};
+    return {results.output};
   }
 
   // Inputs and output are those of the neighbouring cells, not copies. What is computed again needs no output: the next
@@ -151,7 +154,11 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     const size_t tensors = run.shapes.size();
     // One for each tensor, and nothing for the two arguments that follow them.
     torch::autograd::variable_list gradients(tensors + 2);
-    if (!outputGradients[0].defined()) return gradients;
+    const at::Tensor passed = outputGradients.size() > 1 ? outputGradients[1] : at::Tensor();
+    if (!outputGradients[0].defined()) {
+      gradients[1] = passed;
+      return gradients;
+    }
 
     const Results results = run.recompute ? computeAgain(run, saved) : Results{saved[2], saved[3]};
     BackwardCall call{};
@@ -159,6 +166,9 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     call.threads = threadCount();
     const at::Tensor outputGradient = dense(outputGradients[0]);
     call.outputGradient = outputGradient.data_ptr<float>();
+    const bool addsPassed = passed.defined() && plan.input[1].on() && context->needs_input_grad(1);
+    const at::Tensor densePassed = addsPassed ? dense(passed) : at::Tensor();
+    if (addsPassed) call.passedGradient = densePassed.data_ptr<float>();
     call.output = results.output.data_ptr<float>();
     for (size_t i = 0; i < kMixture; i++) call.inputs[i] = saved[i].data_ptr<float>();
     for (size_t i = 0; i < run.firstWeight(); i++) {
@@ -183,6 +193,7 @@ class FusedCell : public torch::autograd::Function<FusedCell> {
     call.arena = results.arena.data_ptr<float>();
     call.scratch = scratch.data_ptr<float>();
     run.kernels->backward(call);
+    if (passed.defined() && !addsPassed && gradients[1].defined()) gradients[1].add_(passed);
     return gradients;
   }
 };
@@ -295,7 +306,7 @@ bool needsGradient(const CellArguments& a) {
   return needs;
 }
 
-at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<at::Tensor>& mixture,
+std::tuple<at::Tensor, at::Tensor> cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<at::Tensor>& mixture,
     const c10::optional<at::Tensor>& bypass, const c10::optional<at::Tensor>& paths, at::TensorList given,
     at::IntArrayRef givenTo, at::TensorList weights, at::TensorList statistics, int64_t channels, int64_t groups,
     int64_t nodes, bool reduction, at::IntArrayRef inputs, at::IntArrayRef edges, at::IntArrayRef operations,
@@ -304,7 +315,7 @@ at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<
       paths.value_or(at::Tensor()), given, weights, statistics, givenTo, channels, groups, nodes,
       reduction, inputs, edges, operations, concat, training, halves, momentum, eps};
   const bool differentiable = at::GradMode::is_enabled() && needsGradient(arguments);
-  if (!training && !differentiable) return infer(arguments, recompute);
+  if (!training && !differentiable) return {infer(arguments, recompute), at::Tensor()};
   const auto run = c10::make_intrusive<Run>();
   run->kernels = &selectKernels();
   run->recompute = recompute;
@@ -317,9 +328,9 @@ at::Tensor cell(const at::Tensor& s0, const at::Tensor& s1, const c10::optional<
   tensors.reserve(tensors.size() + given.size() + weights.size());
   tensors.insert(tensors.end(), given.begin(), given.end());
   tensors.insert(tensors.end(), weights.begin(), weights.end());
-  const at::Tensor output = FusedCell::apply(at::TensorList(tensors), run, differentiable);
+  const torch::autograd::variable_list results = FusedCell::apply(at::TensorList(tensors), run, differentiable);
   if (training) countBatches(run->plan, statistics);
-  return output;
+  return {results[0], results.size() > 1 ? results[1] : at::Tensor()};
 }
 
 // The bridge gives no strings to JavaScript: the build is known by its lanes, 16 (AVX-512), 8 (AVX2) or 4 (portable).
@@ -327,7 +338,7 @@ int64_t kernelLanes() { return selectKernels().lanes; }
 
 }  // namespace
 
-// A cell. All images are in blocks (see blocks.cc), in float32 on the CPU.
+// A cell, and its second input for those who read that after it (undefined where it needs no gradient). All images are in blocks (see blocks.cc), in float32 on the CPU.
 //   s0, s1      its inputs, in parts
 //   mixture     weights of operations, any shape
 //   bypass      the weight of each edge for the channels that its operations do not see, where there are groups
@@ -350,7 +361,7 @@ TORCH_LIBRARY(darts, library) {
   library.def(
       "cell(Tensor s0, Tensor s1, Tensor? mixture, Tensor? bypass, Tensor? paths, Tensor[] given, int[] given_to, "
       "Tensor[] weights, Tensor[] statistics, int channels, int groups, int nodes, bool reduction, int[] inputs, "
-      "int[] edges, int[] operations, int[] concat, bool training, float momentum=0.1, float eps=1e-05, bool recompute=False, bool halves=False) -> Tensor",
+      "int[] edges, int[] operations, int[] concat, bool training, float momentum=0.1, float eps=1e-05, bool recompute=False, bool halves=False) -> (Tensor, Tensor)",
       cell);
   library.def("kernel_lanes() -> int", kernelLanes);
   library.def("release_memory() -> int", [] {

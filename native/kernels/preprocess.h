@@ -39,8 +39,9 @@ inline void findPlaces(const Cell& cell, const Input& input, int first, int coun
   }
 }
 
-// A tile of the rectified input, all blocks of both halves.
-inline void gatherTile(const Cell& cell, const Input& input, const float* raw, int n, int first, int count, Scratch& s) {
+// A tile of the rectified input, all blocks of both halves. `beside`: a tensor like the input whose tile is read next, or null.
+inline void gatherTile(const Cell& cell, const Input& input, const float* raw, int n, int first, int count, Scratch& s,
+    const float* beside = nullptr) {
   const int perHalf = input.plan->parts * input.blocks;
   for (int b = 0; b < input.inBlocks(); b++) {
     const float* from = raw + inputBlock(cell, input, b % perHalf, n);
@@ -50,8 +51,10 @@ inline void gatherTile(const Cell& cell, const Input& input, const float* raw, i
       const bool last = first + count == cell.inSize.pixels();
       const float* next = last ? raw + inputBlock(cell, input, b, n + 1) : from + static_cast<size_t>(first + count) * L;
       from += static_cast<size_t>(first) * L;
+      const float* also = beside ? beside + inputBlock(cell, input, b, n) + static_cast<size_t>(first) * L : next;
       for (int i = 0; i < count; i++) {
         prefetch(next + i * L);
+        prefetch(also + i * L);
         store(to + i * L, relu(load(from + i * L)));
       }
     } else {
@@ -170,8 +173,10 @@ inline void productGradient(const Cell& cell, const Input& input, const float* g
   }
 }
 
-// A tile's part in the gradient of the input, whose rectified pixels are in s.inputTile. Each pixel that has one is met once.
-inline void inputGradient(const Cell& cell, const Input& input, float* dx, int n, int first, int count, Scratch& s) {
+// A tile's part in the gradient of the input, whose rectified pixels are in s.inputTile, on top of what it begins with, if
+// anything. Each pixel that has one is met once.
+inline void inputGradient(const Cell& cell, const Input& input, const float* begun, float* dx, int n, int first, int count,
+    Scratch& s) {
   const int perHalf = input.plan->parts * input.blocks;
   product(input.backward, input.transposed, s.stateTile, count, [&](int block, int p, auto pixels, const V* values) DARTS_LAMBDA {
     constexpr int P = decltype(pixels)::value;
@@ -179,9 +184,12 @@ inline void inputGradient(const Cell& cell, const Input& input, float* dx, int n
     const float* rectified = s.inputTile + (static_cast<size_t>(block) * input.tile + p) * L;
     const int32_t* place = s.places + block / perHalf * input.tile + p;
     DARTS_UNROLL for (int j = 0; j < P; j++) {
-      const V masked = keepWhere(load(rectified + j * L) > zero(), values[j]);
-      if (input.halves == 1) stream(dx + at + (first + p + j) * L, masked);
-      else if (place[j] >= 0) store(dx + at + place[j], masked);
+      const int pixel = input.halves == 1 ? (first + p + j) * L : place[j];
+      if (pixel < 0) continue;
+      V gradient = keepWhere(load(rectified + j * L) > zero(), values[j]);
+      if (begun) gradient += load(begun + at + pixel);
+      if (input.halves == 1) stream(dx + at + pixel, gradient);
+      else store(dx + at + pixel, gradient);
     }
   });
 }
@@ -189,16 +197,20 @@ inline void inputGradient(const Cell& cell, const Input& input, float* dx, int n
 inline void productBackward(const Cell& cell, const Input& input, int i, const BackwardCall& call, int n, float* g,
     Scratch& s) {
   float* dx = call.inputGradients[i];
+  const float* begun = i == 1 ? call.passedGradient : nullptr;
   // A reduction reads two of four pixels.
   if (dx && input.halves == 2)
-    for (int b = 0; b < input.plan->parts * input.blocks; b++)
-      std::memset(dx + inputBlock(cell, input, b, n), 0, sizeof(float) * input.plan->height * input.plan->width * L);
+    for (int b = 0; b < input.plan->parts * input.blocks; b++) {
+      const size_t at = inputBlock(cell, input, b, n), bytes = sizeof(float) * input.plan->height * input.plan->width * L;
+      if (begun) std::memcpy(dx + at, begun + at, bytes);
+      else std::memset(dx + at, 0, bytes);
+    }
   overInputTiles(input, cell.inSize.pixels(), [&](int count, int first) {
     if (input.halves == 2) findPlaces(cell, input, first, count, s.places);
     productGradient(cell, input, cell.wholeGradients[i], n, first, count, s.stateTile);
-    gatherTile(cell, input, call.inputs[i], n, first, count, s);
+    gatherTile(cell, input, call.inputs[i], n, first, count, s, dx ? begun : nullptr);
     if (call.wantsWeights) productWeights(input.forward, s.stateTile, static_cast<size_t>(input.tile) * L, s.inputTile, count, g + input.gradient);
-    if (dx) inputGradient(cell, input, dx, n, first, count, s);
+    if (dx) inputGradient(cell, input, begun, dx, n, first, count, s);
   });
 }
 

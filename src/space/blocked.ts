@@ -9,8 +9,8 @@ import type { Tensor } from "../tensor/tensor.ts";
  * made them, padded to whole blocks. Float32 on the CPU. A class of its own, so that nobody takes its tensor for images.
  */
 export class BlockedImages {
-  /** [parts, N, blocks, H, W, lanes]; lanes that only pad a part are zeros. */
-  readonly blocks: Tensor;
+  /** [parts, N, blocks, H, W, lanes]; lanes that only pad a part are zeros. A cell that reads them may pass on its own. */
+  blocks: Tensor;
   /** Channels of each part. */
   readonly channels: number;
 

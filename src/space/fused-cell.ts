@@ -41,6 +41,12 @@ export interface FusedPass {
   readonly paths?: Tensor;
 }
 
+/** What a cell puts out, and its second input as whoever reads it later gets it; absent: as it was. */
+interface Passed {
+  readonly output: BlockedImages;
+  readonly passed: Tensor | undefined;
+}
+
 /** A cell on the fused kernels. Holds the layers' live parameters and buffers, and owns none. */
 export class FusedCell {
   readonly #plan: CellPlan;
@@ -66,24 +72,32 @@ export class FusedCell {
     return (this.#plan.groups ?? 1) === 1;
   }
 
-  /** The cell's inputs, float32 on the CPU → the states of `concat`, as the parts of one. */
+  /**
+   * The cell's inputs, float32 on the CPU → the states of `concat`, as the parts of one. From then on `s1` is what comes
+   * out beside them: who reads it later sends its gradient through this cell, whose kernels add theirs.
+   */
   forward(s0: BlockedImages, s1: BlockedImages, pass: FusedPass): BlockedImages {
+    const { output, passed } = this.#forward(s0, s1, pass);
+    if (passed) s1.blocks = passed;
+    return output;
+  }
+
+  #forward(s0: BlockedImages, s1: BlockedImages, pass: FusedPass): Passed {
     return scope(() => {
       const states = [s0, s1].map((input, i) =>
         this.#before ? BlockedImages.from(this.#before[i].forward(input.toImages())) : input,
       );
-      let output = s1;
-      for (const segment of this.#segments) {
-        output = this.#run(segment, states, pass);
-        if (segment === this.#segments.at(-1)) break;
+      for (const segment of this.#segments.slice(0, -1)) {
+        const { output } = this.#run(segment, states, pass);
         for (const [i, state] of segment.states.slice(segment.given).entries())
           states[state] = output.part(i);
       }
-      return output;
+      const { output, passed } = this.#run(this.#segments.at(-1)!, states, pass);
+      return { output, passed: states[1] === s1 ? passed : undefined };
     });
   }
 
-  #run(segment: Segment, states: readonly BlockedImages[], pass: FusedPass): BlockedImages {
+  #run(segment: Segment, states: readonly BlockedImages[], pass: FusedPass): Passed {
     const { edges, inputs, covered } = segment;
     const { channels, groups = 1, reduction } = this.#plan;
     const { mixture, bypass, paths } = pass;
@@ -98,7 +112,7 @@ export class FusedCell {
       .map((state, number) => this.#given(segment, { state, number }, states, pass))
       .filter((start) => start !== undefined);
     const whole = edges.length === this.#plan.edges.length;
-    const blocks = operator("darts::cell")(
+    const [blocks, passed] = operator("darts::cell")(
       states[0].blocks,
       states[1].blocks,
       mixture ?? null,
@@ -121,8 +135,8 @@ export class FusedCell {
       this.#eps,
       pass.recompute ?? false,
       pass.storage === "bf16",
-    ) as Tensor;
-    return new BlockedImages(blocks, channels);
+    ) as [Tensor, Tensor | undefined];
+    return { output: new BlockedImages(blocks, channels), passed };
   }
 
   /** What a node of the segment starts from, if it does not start from zero. */
@@ -182,7 +196,7 @@ export function forwardCell<Layout extends Images>(
   s1: Layout,
   { kernels, recompute, storage, fused, pass, composite, parts }: CellPaths,
 ): Layout {
-  const result = scope((): Images => {
+  const compute = (): Images => {
     if (fused && fusable(s0) && fusable(s1)) {
       const first = toBlocked(s0);
       const output = fused.forward(first, s1 === s0 ? first : toBlocked(s1), pass(first.count));
@@ -194,9 +208,11 @@ export function forwardCell<Layout extends Images>(
     if (storage === "bf16") throw notStorable(x0);
     const output = composite(x0, x1);
     return s1 instanceof BlockedImages ? BlockedImages.from(output, parts) : output;
-  });
+  };
+  // With the output what is left to read of s1 leaves the scope.
+  const [output] = scope(() => [compute(), s1]);
   // TypeScript does not follow that one layout in means the same one out.
-  return result as Layout;
+  return output as Layout;
 }
 
 function notFusable({ device, dtype }: Tensor): UserError {

@@ -272,7 +272,7 @@ test(
           call[name] = mistake(call[name]);
         }
         try {
-          const output = operator("darts::cell")(...Object.values(call)) as Tensor;
+          const [output] = operator("darts::cell")(...Object.values(call)) as Tensor[];
           assert.equal(output.shape.length, 6);
         } catch (error) {
           assert.match(String(error), /darts::cell: .*(got|has|is|needs?|listed|put out)/s);
@@ -288,7 +288,7 @@ test(
 test(
   "the valid call is taken",
   leakFree(() => {
-    const output = operator("darts::cell")(...Object.values(validCall())) as Tensor;
+    const [output] = operator("darts::cell")(...Object.values(validCall())) as Tensor[];
     const lanes = operator("darts::kernel_lanes")() as number;
     assert.deepEqual(output.shape, [1, 2, 1, 5, 5, lanes]);
   }),
@@ -322,17 +322,57 @@ test(
   leakFree(() => {
     const call = validCall();
     using mixture = new Parameter(ones([2, 2]));
-    const output = operator("darts::cell")(...Object.values({ ...call, mixture })) as Tensor;
+    const [output] = operator("darts::cell")(...Object.values({ ...call, mixture })) as Tensor[];
     assert.throws(() => grad([output.sum()], [mixture], { createGraph: true }), /no second derivatives/);
   }),
 );
+
+const PREPROCESSED: Record<string, () => Partial<ReturnType<typeof validCall>>> = {
+  "a 1×1 convolution": () => ({ s1: blocked([2, 6, 5, 5], randn) }),
+  "a factorized reduction": () => {
+    const { weights } = validCall();
+    return {
+      s0: blocked([2, 6, 5, 5], randn),
+      s1: blocked([2, 8, 9, 9], randn),
+      inputs: [6, 1, 1, 8, 2, 1],
+      weights: [weights[2], weights[0], weights[1], ...weights.slice(3)],
+    };
+  },
+  nothing: () => ({
+    s1: blocked([2, 4, 5, 5], randn),
+    inputs: [8, 2, 1, 4, 0, 0],
+    weights: validCall().weights.filter((_, i) => i !== 2),
+    statistics: validCall().statistics.slice(3),
+  }),
+};
+for (const [preprocessing, changes] of Object.entries(PREPROCESSED)) {
+  test(
+    `a second input, preprocessed by ${preprocessing}, passes through: later gradients are added to the cell's own`,
+    leakFree(() => {
+      const call = { ...validCall(), ...changes() };
+      const weights = call.weights.map(({ shape }) => randn(shape));
+      using s1 = new Parameter(call.s1);
+      const [output, passed] = operator("darts::cell")(
+        ...Object.values({ ...call, s1, weights }),
+      ) as Tensor[];
+      assert.deepEqual(passed.toNumbers(), s1.toNumbers());
+      const [outer, later] = [randn(output.shape), randn(passed.shape)];
+      const gradientOf = (loss: Tensor) => grad([loss], [s1], { retainGraph: true })[0]!;
+      const own = gradientOf(output.mul(outer).sum());
+      assert.ok(own.mul(own).sum().item() > 0);
+      assert.deepEqual(gradientOf(passed.mul(later).sum()).toNumbers(), later.toNumbers());
+      const both = gradientOf(output.mul(outer).sum().add(passed.mul(later).sum()));
+      assert.deepEqual(both.toNumbers(), own.add(later).toNumbers());
+    }),
+  );
+}
 
 test(
   "without a graph the same values come out, and a second backward is refused",
   leakFree(() => {
     const call = validCall();
     using s0 = new Parameter(blocked([2, 8, 9, 9], randn));
-    const run = () => operator("darts::cell")(...Object.values({ ...call, s0 })) as Tensor;
+    const run = () => (operator("darts::cell")(...Object.values({ ...call, s0 })) as Tensor[])[0];
     const output = run();
     assert.deepEqual(noGrad(run).toNumbers(), output.toNumbers());
     const sum = output.sum();
