@@ -85,12 +85,7 @@ inline void backwardSecond(Cell& cell, const Outgoing& out, const BackwardCall& 
       for (size_t k = 0; k < cell.channels; k++) centered[k] = c.rstd[k] == 0 ? 0 : centered[k] / c.rstd[k];
     affineGradients(cell, edge.plan->norm[norm], c, sumD, centered, 1, call.weightGradients);
     const double count = spread(cell, cell.partials);
-    for (size_t k = 0; k < cell.channels; k++) {
-      const Affine affine = normBackward(c, k, sumD[k], centered[k], 1, count);
-      c.a[k] = static_cast<float>(affine.a);
-      c.b[k] = static_cast<float>(affine.b);
-      c.k[k] = static_cast<float>(affine.k);
-    }
+    for (size_t k = 0; k < cell.channels; k++) c.set(k, normBackward(c, k, sumD[k], centered[k], 1, count));
   });
 }
 
@@ -190,7 +185,7 @@ inline void findIncoming(Cell& cell, int state, const float* outputGradient) {
   const float* whole = wholeIncoming(cell, state, outputGradient);
   int list[kMaxEdges];
   cell.incoming[state] = cell.direct() ? whole : cell.gradients[state];
-  // Its turn never comes.
+  // No edge adds anything to it.
   if (cell.direct() && whole && edgesFrom(*cell.plan, state, list) == 0) cell.gradients[state] = const_cast<float*>(whole);
 }
 

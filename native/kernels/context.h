@@ -19,12 +19,11 @@ constexpr int kFewestChunks = 8, kImagesInChunk = 8;
 inline int chunksOf(int images) { return least(most(kFewestChunks, images / kImagesInChunk), images); }
 
 // One convolution with its normalisation: a separable unit, or a factorized reduction (no depthwise part).
-struct Convolution : BatchNorm {
+struct Convolution : BatchNorm, Affines {  // backward: of y's gradient
   bool on = false;
   // Packed weights: [blocks][K·K][L] twice, the second turned by 180°; [out][in][group in][L out]; [in][out][group out][L in].
   float *depthwise, *flipped, *pointwise, *transposed;
   Saved y;                           // rounded if the plan says so, before the normalisation, [images][blocks][H·W][L]
-  float *a, *b, *k;                  // backward: dy = a·D + b·(y - mean) + k
   size_t depthwiseGradient, pointwiseGradient;  // offsets in a chunk's weight gradients
 };
 

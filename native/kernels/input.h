@@ -7,7 +7,7 @@
 
 DARTS_BEGIN
 
-struct Input {
+struct Input : Affines {             // backward: of the product's gradient
   const InputPlan* plan;
   int blocks, halves;                // blocks of a part; images that the matrix reads: two, one shifted, in a reduction
   int outBlocks, tile;               // blocks of the state; pixels at a time
@@ -15,7 +15,6 @@ struct Input {
   float *weights, *transposed;       // for the two
   BatchNorm norm;
   float* product;                    // before the normalisation, [N][blocks][H·W][L]
-  float *a, *b, *k;                  // backward: gradient of the product = a·D + b·(product - mean) + k
   size_t gradient;                   // offset in a chunk's weight gradients
 
   bool on() const { return plan->on(); }

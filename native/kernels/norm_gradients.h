@@ -102,11 +102,7 @@ inline void gradientOfNorm(Cell& cell, Edge& edge, int norm, const double* sumD,
   const double count = spread(cell, cell.partials);
   for (size_t c = 0; c < cell.channels; c++) {
     if (norm < kMaxNorm) {
-      const Convolution& v = edge.convolution[norm];
-      const Affine affine = normBackward(v, c, sumD[c], centered[c], w, count);
-      v.a[c] = static_cast<float>(affine.a);
-      v.b[c] = static_cast<float>(affine.b);
-      v.k[c] = static_cast<float>(affine.k);
+      edge.convolution[norm].set(c, normBackward(values, c, sumD[c], centered[c], w, count));
     } else if (edge.plan->norm[norm].statistics >= 0) {
       const Affine affine = normBackward(values, c, sumD[c], centered[c], w, count);
       edge.pooling[norm - kMaxNorm].a[c] = static_cast<float>(affine.a);

@@ -155,17 +155,19 @@ constexpr int kSlotsOfEdge = 3 * (kReduceNorm + 1);
 // Phase D's slot of an edge's bypass, behind those of its terms.
 DARTS_INLINE int bypassSlot(int edge) { return kSlotsOfEdge * edge + kSlotsOfEdge - 1; }
 
+inline void placePartials(Supply& supply, Partials& partials) {
+  partials.values = supply.take(partials.floats());
+  partials.totals = reinterpret_cast<double*>(supply.take(partials.slots * partials.fold.lanes() * (sizeof(double) / sizeof(float))));
+}
+
 inline void placeSums(Cell& cell, Supply& supply) {
   const Plan& plan = *cell.plan;
   int list[kMaxEdges], widest = 0;
   for (int s = 0; s < plan.states; s++) widest = most(widest, edgesFrom(plan, s, list));
   cell.partials = {cell.fold, cell.nodeSize, kSlotsOfEdge * widest + 6};
   cell.inputPartials = {cell.whole, cell.inSize, 6};
-  Partials* const both[] = {&cell.partials, &cell.inputPartials};
-  for (Partials* partials : both) {
-    partials->values = supply.take(partials->floats());
-    partials->totals = reinterpret_cast<double*>(supply.take(partials->slots * partials->fold.lanes() * (sizeof(double) / sizeof(float))));
-  }
+  placePartials(supply, cell.partials);
+  placePartials(supply, cell.inputPartials);
 }
 
 inline void placePermutation(Supply& supply, Permutation& p, int toRegisters, int fromRegisters) {

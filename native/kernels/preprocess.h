@@ -147,12 +147,7 @@ inline void inputNormBackward(const Cell& cell, const Input& input, int slot, co
   total(cell.inputPartials, slot + 1, nullptr);
   const double *sumD = cell.inputPartials.total(slot), *centered = cell.inputPartials.total(slot + 1);
   const double count = spread(cell, cell.inputPartials);
-  for (size_t c = 0; c < cell.whole.lanes(); c++) {
-    const Affine affine = normBackward(input.norm, c, sumD[c], centered[c], 1, count);
-    input.a[c] = static_cast<float>(affine.a);
-    input.b[c] = static_cast<float>(affine.b);
-    input.k[c] = static_cast<float>(affine.k);
-  }
+  for (size_t c = 0; c < cell.whole.lanes(); c++) input.set(c, normBackward(input.norm, c, sumD[c], centered[c], 1, count));
   if (!call.wantsWeights || input.plan->norm.scale < 0) return;
   float* const* gradients = call.weightGradients + input.plan->norm.scale;
   for (int c = 0; c < plan.stateChannels; c++) {

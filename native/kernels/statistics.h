@@ -123,6 +123,16 @@ inline void finishNorm(const NormRule& rule, const NormTensors& of, const Partia
 
 struct Affine { double a, b, k; };
 
+// That of each channel.
+struct Affines {
+  float *a, *b, *k;
+  void set(size_t channel, const Affine& affine) const {
+    a[channel] = static_cast<float>(affine.a);
+    b[channel] = static_cast<float>(affine.b);
+    k[channel] = static_cast<float>(affine.k);
+  }
+};
+
 // Backward of w·(scale·y + shift) for one channel, from sumD = ΣD and centered = ΣD·(y - mean), D the gradient of the
 // output: dy = a·D + b·(y - mean) + k. Centred, because b·y alone would swallow dy where the mean is much larger than the
 // deviation. `count`: values of the channel; 0 where the statistics are constants.

@@ -11,7 +11,7 @@ DARTS_BEGIN
 
 constexpr int kStemTaps = 9;
 
-struct Stem {
+struct Stem : Affines {      // backward: of the product's gradient
   const StemCall* call;
   Fold fold;
   Size size;
@@ -23,7 +23,6 @@ struct Stem {
   Partials partials;
   float* planes[kMaxThreads];  // an image with a frame of zeros
   float* dy[kMaxThreads];    // backward: [blocks][rows][W][L]
-  float *a, *b, *k;          // backward: dy = a·D + b·(y - mean) + k
   float* gradients;          // [chunks][blocks][taps][L]
 
   int planeWidth() const { return size.width + 2; }
@@ -55,8 +54,7 @@ inline void placeStem(Stem& stem, Supply& supply, bool backward) {
   placeMatrix(supply, stem.matrix, stem.matrix.rows, stem.matrix.blocks);
   stem.weights = supply.take(stem.gradientFloats());
   placeNorm(supply, stem.norm, stem.fold.lanes());
-  stem.partials.values = supply.take(stem.partials.floats());
-  stem.partials.totals = reinterpret_cast<double*>(supply.take(stem.partials.slots * stem.fold.lanes() * (sizeof(double) / sizeof(float))));
+  placePartials(supply, stem.partials);
   for (int t = 0; t < stem.threads; t++) {
     stem.planes[t] = supply.take(static_cast<size_t>(stem.call->inChannels) * stem.planeFloats());
     if (backward) stem.dy[t] = supply.take(stem.matrix.blocks * stem.tileFloats());
@@ -168,12 +166,7 @@ inline void stemNormBackward(const Stem& stem) {
   for (int slot = 0; slot < 2; slot++) total(stem.partials, slot, nullptr);
   const double *sumD = stem.partials.total(0), *centered = stem.partials.total(1);
   const double count = call.training ? stem.partials.count() : 0;
-  for (size_t c = 0; c < stem.fold.lanes(); c++) {
-    const Affine affine = normBackward(stem.norm, c, sumD[c], centered[c], 1, count);
-    stem.a[c] = static_cast<float>(affine.a);
-    stem.b[c] = static_cast<float>(affine.b);
-    stem.k[c] = static_cast<float>(affine.k);
-  }
+  for (size_t c = 0; c < stem.fold.lanes(); c++) stem.set(c, normBackward(stem.norm, c, sumD[c], centered[c], 1, count));
   for (int c = 0; c < call.channels && call.scaleGradient; c++) {
     call.scaleGradient[c] = static_cast<float>(centered[c] * stem.norm.rstd[c]);
     call.shiftGradient[c] = static_cast<float>(sumD[c]);
