@@ -28,6 +28,15 @@ const CELLS: readonly { readonly name: string; readonly genotype: Genotype }[] =
       reduceConcat: [4, 2, 5],
     },
   },
+  {
+    name: "more separable convolutions from a state than are made together",
+    genotype: {
+      normal: byNode("s3,0 s5,0 | s3,0 s5,0 | s5,0 s3,1 | s3,0 s5,0 s5,2"),
+      normalConcat: [2, 3, 4, 5],
+      reduce: byNode("s3,1 s5,1 | s3,1 s5,0 | s5,1 s3,1 | d3,0 s5,2 s3,3"),
+      reduceConcat: [2, 3, 4, 5],
+    },
+  },
 ];
 
 for (const { name, genotype } of CELLS)
@@ -153,6 +162,34 @@ for (const [what, change] of CHANGES)
       assert.equal(String(after) === String(before), what.startsWith("nothing"));
     }),
   );
+
+test(
+  "batches and images of other sizes in turn are planned anew",
+  leakFree(() => {
+    seed(15);
+    using fused = createNetwork("fused").eval();
+    using wide = createNetwork("composite").eval();
+    wide.loadStateDict(fused.stateDict());
+    wide.to({ dtype: "float64" });
+    for (const [images, height, width] of [
+      [1, 8, 8],
+      [3, 8, 8],
+      [1, 8, 8],
+      [1, 9, 7],
+      [1, 7, 9],
+    ]) {
+      const batch = randn([images, 3, height, width]);
+      const oracle = noGrad(() => wide.forward(batch.to({ dtype: "float64" })).logits);
+      const what = `${images} of ${height}×${width}`;
+      assertClose(
+        noGrad(() => fused.forward(batch).logits),
+        oracle,
+        1e-5,
+        what,
+      );
+    }
+  }),
+);
 
 test(
   "networks one after the other, each freed before the next, infer with their own weights",
