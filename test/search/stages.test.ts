@@ -197,7 +197,9 @@ for (const [name, settings] of Object.entries(CASES)) {
     `${name}: fused and composite kernels train the changed supernet alike`,
     counted(() => {
       const run = (kernels: string) => {
-        using search = begin({ ...settings, kernels, "search.archFromEpoch": 9, "search.epochs": 6 });
+        // With seed 2 SGAS' sixth step comes so near a kink that weights a ten-millionth apart take different sides of it.
+        const changes = { seed: 1, kernels, "search.archFromEpoch": 9, "search.epochs": 6 };
+        using search = begin({ ...settings, ...changes });
         const losses: number[] = [];
         while (search.epoch < 3) {
           losses.push(search.runStep().trainLoss);
@@ -206,7 +208,7 @@ for (const [name, settings] of Object.entries(CASES)) {
         losses.push(search.runStep().trainLoss);
         return losses;
       };
-      assertClose(run("auto"), run("composite"), 2e-3, "losses");
+      assertClose(run("auto"), run("composite"), 1e-4, "losses");
     }),
   );
 
