@@ -178,14 +178,16 @@ inline void inputGradient(const Cell& cell, const Input& input, const float* beg
     const size_t at = inputBlock(cell, input, block % perHalf, n);
     const float* rectified = s.inputTile + (static_cast<size_t>(block) * input.tile + p) * L;
     const int32_t* place = s.places + block / perHalf * input.tile + p;
-    DARTS_UNROLL for (int j = 0; j < P; j++) {
-      const int pixel = input.halves == 1 ? (first + p + j) * L : place[j];
-      if (pixel < 0) continue;
-      V gradient = keepWhere(load(rectified + j * L) > zero(), values[j]);
-      if (begun) gradient += load(begun + at + pixel);
-      if (input.halves == 1) stream(dx + at + pixel, gradient);
-      else store(dx + at + pixel, gradient);
+    V gradient[P];
+    DARTS_UNROLL for (int j = 0; j < P; j++) gradient[j] = keepWhere(load(rectified + j * L) > zero(), values[j]);
+    if (input.halves == 1) {
+      const size_t from = at + static_cast<size_t>(first + p) * L;
+      if (begun) { DARTS_UNROLL for (int j = 0; j < P; j++) gradient[j] += load(begun + from + j * L); }
+      DARTS_UNROLL for (int j = 0; j < P; j++) stream(dx + from + j * L, gradient[j]);
+      return;
     }
+    DARTS_UNROLL for (int j = 0; j < P; j++)
+      if (place[j] >= 0) store(dx + at + place[j], begun ? gradient[j] + load(begun + at + place[j]) : gradient[j]);
   });
 }
 
