@@ -1,6 +1,8 @@
 // How much memory there is, and how much a process takes for its tensors.
 import { readFileSync } from "node:fs";
 import { freemem } from "node:os";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import type { Config } from "../config/schema.ts";
 
 /** Memory that a run may use. */
@@ -14,7 +16,7 @@ export interface MemoryLimit {
 const BESIDE_TENSORS = 15 * 2 ** 20;
 /** Gaps in the pool: 2 % of a large search's tensors, 8 to 12 % of a training's, 16 % of a composite search's. */
 const POOL_FACTOR = 1.08;
-/** Tensors below 1 MB lie in the C library's heap, which has holes. */
+/** Tensors below 64 KB lie in the C library's heap, which has holes. */
 const HEAP_FACTOR = 1.2;
 
 /** Bytes of tensors at one time, and how many of them lie in the kernels' and libtorch's pool. */
@@ -36,6 +38,16 @@ export function expectedPeak(residentBytes: number, tensorMemory: number): numbe
 /** The inverse of {@link expectedPeak}: memory for tensors that a peak leaves room for. */
 export function tensorRoom(residentBytes: number, peak: number): number {
   return peak - residentBytes - BESIDE_TENSORS;
+}
+
+/**
+ * Bytes that this process holds now (its resident set) without V8's garbage: that may be a buffer as large as the data, and
+ * is collected in its own time, but before a long run is at its peak.
+ */
+export function heldBytes(): number {
+  setFlagsFromString("--expose-gc");
+  (runInNewContext("gc") as () => void)();
+  return process.memoryUsage.rss();
 }
 
 /** The most bytes that this process has held since it began (its resident set). */

@@ -9,7 +9,7 @@ import { derivedCells } from "../methods/table.ts";
 import { costOf } from "../search/costs.ts";
 import { splitsFor } from "../search/splits.ts";
 import { findSpace, openCandidates } from "../space/spaces.ts";
-import { expectedPeak, type MemoryLimit, memoryLimit } from "./memory.ts";
+import { expectedPeak, heldBytes, type MemoryLimit, memoryLimit } from "./memory.ts";
 import { probeSearch, probeTraining } from "./probe.ts";
 import { type Load, loadOf, rehearseSearch, rehearseTraining } from "./rehearse.ts";
 
@@ -70,7 +70,7 @@ export function makePlan({ config, data, intent }: PlanSubject): Plan {
   if (intent.searches) rehearsed.push(planSearch(config, data));
   if (intent.trains) rehearsed.push(planTraining(config, data, intent));
   // Not before the rehearsals: they leave the process as large as it is between two steps.
-  const residentBytes = process.memoryUsage.rss();
+  const residentBytes = heldBytes();
   const parts = rehearsed.map(({ tensorBytes, ...part }) => ({
     ...part,
     peakBytes: config.device === "cpu" ? expectedPeak(residentBytes, tensorBytes) : null,

@@ -14,7 +14,7 @@ import { isOneLevel } from "../search/splits.ts";
 import { releaseKernelMemory } from "../space/fused-cell.ts";
 import { operator } from "../tensor/aten.ts";
 import { Training } from "../train/training.ts";
-import { memoryFor, memoryLimit, type TensorBytes, tensorRoom } from "./memory.ts";
+import { heldBytes, memoryFor, memoryLimit, type TensorBytes, tensorRoom } from "./memory.ts";
 
 /** What a rehearsal must know of the data: their shape, classes and statistics. */
 export type Images = Pick<ImageDataset, "name" | "classes" | "mean" | "std"> & {
@@ -129,7 +129,7 @@ export function rehearseTraining(config: Config, genotype: Genotype, images: Ima
 
 /** Bytes of tensors that a rehearsal may take. */
 function roomOf(config: Config): number {
-  return tensorRoom(process.memoryUsage.rss(), memoryLimit(config).bytes);
+  return tensorRoom(heldBytes(), memoryLimit(config).bytes);
 }
 
 /** Settings of a small load. The learning rate is too small to diverge and not zero, which would spare passes. */
