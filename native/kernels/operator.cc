@@ -338,7 +338,8 @@ int64_t kernelLanes() { return selectKernels().lanes; }
 
 }  // namespace
 
-// A cell, and its second input for those who read that after it (undefined where it needs no gradient). All images are in blocks (see blocks.cc), in float32 on the CPU.
+// A cell, and its second input for those who read that after it (undefined where it needs no gradient). All images are in
+// blocks (see blocks.cc), in float32 on the CPU.
 //   s0, s1      its inputs, in parts
 //   mixture     weights of operations, any shape
 //   bypass      the weight of each edge for the channels that its operations do not see, where there are groups
