@@ -48,6 +48,7 @@ constexpr int kMostTogether = 4;
 // Inference: what is stored of one image. Rectified and framed states take turns in two places, `inputs` or `nodes` as
 // their size is; the first halves of separable convolutions in others: some are made while as many are read.
 struct OneImage {
+  int together;                      // halves that are made before threads meet
   float *inputs[2], *nodes[2], *halves[2 * kMostTogether];
   float *states[kMaxStates], *framed[kMaxStates];  // framed: null where no convolution reads a state
 };

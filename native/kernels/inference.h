@@ -87,7 +87,7 @@ inline void addOthers(const Cell& cell, int state, Schedule& schedule) {
 // made, then all else that reads the state. Both inputs are there from the beginning, so the first one's end and the
 // second one's beginning go together. In a node's sum edges come in this order for any number of threads.
 inline void makeSchedule(const Cell& cell, const OneImage& image, Schedule& schedule) {
-  const int states = cell.plan->states, together = halvesTogether(cell);
+  const int states = cell.plan->states, together = image.together;
   for (int state = 0; state < states; state++) {
     schedule.add(Task::kBegin, state);
     if (state < 2 && image.framed[state]) schedule.add(Task::kFrame, state);
@@ -123,7 +123,8 @@ inline void makeSchedule(const Cell& cell, const OneImage& image, Schedule& sche
 // States that are neither inputs nor put out lie here.
 inline void placeImage(Cell& cell, Supply& supply, OneImage& image) {
   const Plan& plan = *cell.plan;
-  for (int i = 0; i < 2 * halvesTogether(cell); i++) image.halves[i] = supply.take(cell.blocks * cell.nodeSize.framedBlock());
+  image.together = halvesTogether(cell);
+  for (int i = 0; i < 2 * image.together; i++) image.halves[i] = supply.take(cell.blocks * cell.nodeSize.framedBlock());
   for (int i = 0; i < 2; i++) {
     image.inputs[i] = supply.take(cell.blocks * cell.inSize.framedBlock());
     image.nodes[i] = plan.reduction ? supply.take(cell.blocks * cell.nodeSize.framedBlock()) : image.inputs[i];
@@ -183,10 +184,13 @@ __attribute__((noinline)) void inferFirst(const Cell& cell, const Edge& edge, in
   });
 }
 
+// Whether a convolution reads a state itself, and not the first half of a separable one.
+DARTS_INLINE bool readsState(int norm) { return norm < kSep3Second || norm == kReduceNorm; }
+
 // A convolution that an edge ends with, normalised and weighted, added to the node.
 __attribute__((noinline)) void inferLast(const Cell& cell, const Edge& edge, int norm, const float* framed, int n,
     const OneImage& image, Rows span, Scratch& s) {
-  const Size in = norm < kSep3Second || norm == kReduceNorm ? cell.sizeOf(edge.plan->source) : cell.nodeSize;
+  const Size in = readsState(norm) ? cell.sizeOf(edge.plan->source) : cell.nodeSize;
   const Size out = cell.nodeSize;
   const Convolution& c = edge.convolution[norm];
   const V weight = cell.pathScale(edge, n) * all(cell.mixtureWeight(edge, kOperationOf[norm]));
@@ -244,9 +248,6 @@ inline void beginState(const Cell& cell, const ForwardCall& call, int state, int
     else std::memset(to + first, 0, bytes);
   }
 }
-
-// Whether a convolution reads a state itself, and not the first half of a separable one.
-DARTS_INLINE bool readsState(int norm) { return norm < kSep3Second || norm == kReduceNorm; }
 
 // Its packed weights; none of a step without any.
 inline Weights weightsOf(const Cell& cell, const Step& step) {
@@ -323,7 +324,7 @@ inline void clearBorder(float* framed, int blocks, Size size, Rows rows) {
 }
 
 inline void clearBorders(const Cell& cell, const OneImage& image, const Share& share) {
-  for (int i = 0; i < 2 * halvesTogether(cell); i++) clearBorder(image.halves[i], cell.blocks, cell.nodeSize, share.nodes);
+  for (int i = 0; i < 2 * image.together; i++) clearBorder(image.halves[i], cell.blocks, cell.nodeSize, share.nodes);
   for (int i = 0; i < 2; i++) {
     clearBorder(image.inputs[i], cell.blocks, cell.inSize, share.inputs);
     if (cell.plan->reduction) clearBorder(image.nodes[i], cell.blocks, cell.nodeSize, share.nodes);

@@ -51,13 +51,24 @@ struct Results {
 
 at::Tensor emptyFloats(size_t floats) { return at::empty({static_cast<int64_t>(floats)}, at::kFloat); }
 
-at::Tensor emptyOutput(const Plan& plan, int64_t lanes) {
-  return at::empty({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes}, at::kFloat);
-}
-
 // What a cell that is computed again does not keep passes with the call. Without that, scratch memory alone does: it finds
 // room in what other cells have given back, and needs none of its own.
 at::Tensor emptyForNow(bool recompute, size_t floats) { return recompute ? borrowForCall(floats) : emptyFloats(floats); }
+
+// Runs the kernels on a call that knows all but where its results, `arena` floats for backward and `scratch` floats lie.
+Results runForward(const Kernels& kernels, ForwardCall& call, bool recompute, size_t arenaFloats, size_t scratchFloats) {
+  const Plan& plan = *call.plan;
+  const int64_t lanes = kernels.lanes;
+  // The largest first: the others must not stand in its place.
+  const at::Tensor arena = emptyForNow(recompute, arenaFloats);
+  const at::Tensor output = at::empty({plan.outputs, plan.images, (plan.stateChannels + lanes - 1) / lanes, plan.height, plan.width, lanes}, at::kFloat);
+  const at::Tensor scratch = emptyForNow(recompute, scratchFloats);
+  call.arena = arena.data_ptr<float>();
+  call.output = output.data_ptr<float>();
+  call.scratch = scratch.data_ptr<float>();
+  kernels.forward(call);
+  return {output, arena};
+}
 
 Results computeForward(const Run& run, const Operands& operands, bool keep) {
   const Plan& plan = run.plan;
@@ -76,16 +87,8 @@ Results computeForward(const Run& run, const Operands& operands, bool keep) {
   for (size_t i = firstWeight; i < held.size(); i++) weights.push_back(held[i].data_ptr<float>());
   call.weights = weights.data();
   call.statistics = operands.statistics.data();
-
-  // The largest first: the others must not stand in its place.
-  const at::Tensor arena = emptyForNow(run.recompute, run.kernels->arenaFloats(plan, keep));
-  const at::Tensor output = emptyOutput(plan, run.kernels->lanes);
-  call.output = output.data_ptr<float>();
-  const at::Tensor scratch = emptyForNow(run.recompute, run.kernels->forwardFloats(plan, call.threads, keep));
-  call.arena = arena.data_ptr<float>();
-  call.scratch = scratch.data_ptr<float>();
-  run.kernels->forward(call);
-  return {output, arena};
+  return runForward(*run.kernels, call, run.recompute, run.kernels->arenaFloats(plan, keep),
+      run.kernels->forwardFloats(plan, call.threads, keep));
 }
 
 // Forward once more, from what it kept. In training the running statistics moved the first time, and now nothing that
@@ -262,10 +265,9 @@ at::Tensor infer(const CellArguments& a, bool recompute) {
   std::shared_ptr<const Prepared> prepared = areFloats(a) ? findPrepared(what) : nullptr;
   const bool known = prepared != nullptr;
   if (!known) prepared = prepare(a, kernels);
-  const Plan& plan = prepared->plan;
 
   ForwardCall call{};
-  call.plan = &plan;
+  call.plan = &prepared->plan;
   call.threads = threadCount();
   call.prepared = known;
   call.parameters = prepared->parameters.data_ptr<float>();
@@ -287,13 +289,7 @@ at::Tensor infer(const CellArguments& a, bool recompute) {
   }
   call.weights = weights.data();
   call.statistics = statistics.data();
-  const at::Tensor arena = emptyForNow(recompute, prepared->arena);
-  const at::Tensor output = emptyOutput(plan, kernels.lanes);
-  const at::Tensor scratch = emptyForNow(recompute, prepared->scratch);
-  call.arena = arena.data_ptr<float>();
-  call.output = output.data_ptr<float>();
-  call.scratch = scratch.data_ptr<float>();
-  kernels.forward(call);
+  const at::Tensor output = runForward(kernels, call, recompute, prepared->arena, prepared->scratch).output;
   if (!known) keepPrepared(what, std::move(prepared));
   return output;
 }

@@ -51,10 +51,10 @@ inline void gatherTile(const Cell& cell, const Input& input, const float* raw, i
       const bool last = first + count == cell.inSize.pixels();
       const float* next = last ? raw + inputBlock(cell, input, b, n + 1) : from + static_cast<size_t>(first + count) * L;
       from += static_cast<size_t>(first) * L;
-      const float* also = beside ? beside + inputBlock(cell, input, b, n) + static_cast<size_t>(first) * L : next;
+      const float* also = beside ? beside + inputBlock(cell, input, b, n) + static_cast<size_t>(first) * L : nullptr;
       for (int i = 0; i < count; i++) {
         prefetch(next + i * L);
-        prefetch(also + i * L);
+        if (also) prefetch(also + i * L);
         store(to + i * L, relu(load(from + i * L)));
       }
     } else {

@@ -1,9 +1,5 @@
 // What the process holds, for tests that want it flat.
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
-
-setFlagsFromString("--expose-gc");
-const collectGarbage = runInNewContext("gc") as () => void;
+import { collectGarbage } from "../../src/run/memory.ts";
 
 /**
  * The process' memory in megabytes, and of V8's heap only what is in use: V8 doubles its young generation at a time of
